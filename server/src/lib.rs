@@ -1,0 +1,4 @@
+//! The Pinion server: config, boot, monitoring. The road of a message is in `pinion_shard`.
+
+pub mod cli;
+pub mod config;

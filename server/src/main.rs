@@ -1,0 +1,5 @@
+//! The `pinion` binary.
+
+fn main() -> std::process::ExitCode {
+    pinion::cli::main()
+}

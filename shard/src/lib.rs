@@ -1,0 +1,7 @@
+//! One core of Pinion: the seams to the outside, the runtime, the mesh between cores, the client
+//! protocol, subjects, subscription lists and the router.
+//!
+//! Not here: JetStream, config files, JWT, raft. See docs/ARCHITECTURE.md for the code map.
+
+pub mod proto;
+pub mod subject;

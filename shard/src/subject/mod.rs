@@ -1,0 +1,1 @@
+//! Subjects: validity, wildcards, transforms.

@@ -1,0 +1,1 @@
+//! Test support: server processes under test, the transcript runner, the peer.
