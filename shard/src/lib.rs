@@ -3,5 +3,6 @@
 //!
 //! Not here: JetStream, config files, JWT, raft. See docs/ARCHITECTURE.md for the code map.
 
+pub mod io;
 pub mod proto;
 pub mod subject;
