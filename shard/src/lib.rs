@@ -9,3 +9,4 @@ pub mod limits;
 pub mod mesh;
 pub mod proto;
 pub mod subject;
+pub mod sublist;
