@@ -14,6 +14,7 @@ pub mod ops;
 pub mod parser;
 pub mod quote;
 pub mod verb;
+pub mod writer;
 
 pub use close_reason::CloseReason;
 pub use errors::ClientError;
