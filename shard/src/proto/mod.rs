@@ -8,6 +8,7 @@
 
 pub mod close_reason;
 pub mod errors;
+pub mod headers;
 pub mod kind;
 pub mod line;
 pub mod ops;
