@@ -13,6 +13,7 @@ pub mod kind;
 pub mod line;
 pub mod ops;
 pub mod parser;
+pub mod proxy;
 pub mod quote;
 pub mod verb;
 pub mod writer;
