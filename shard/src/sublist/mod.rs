@@ -240,6 +240,19 @@ impl<E: Entry> Sublist<E> {
         self.find_literal(hash, subject).is_some() || self.wildcards.walk(subject, &mut Vec::new(), |_| true)
     }
 
+    /// The plain entries at exactly `subject`, a pattern or not; nothing is matched.
+    pub fn plain_at(&self, subject: &[u8]) -> &[E] {
+        let subscribers = if is_literal(subject) {
+            self.find_literal(self.seed.bytes(subject), subject)
+                .map(|id| &self.literals[id].subscribers)
+        } else {
+            self.wildcards
+                .find(subject)
+                .map(|id| self.wildcards.subscribers(id))
+        };
+        subscribers.map_or(&[], Subscribers::plain)
+    }
+
     /// How many entries the list holds.
     pub fn count(&self) -> usize {
         self.count
