@@ -6,9 +6,21 @@
 
 pub mod diagnostic;
 pub mod duration;
+pub mod files;
+mod lexer;
 pub mod options;
+pub mod parser;
 pub mod raw;
+pub mod value;
 
 pub use diagnostic::{Diagnostic, Position, Severity};
+pub use files::{Env, ReadFile};
 pub use options::Options;
 pub use raw::RawOptions;
+pub use value::Value;
+
+/// Parses bytes that come from no file: no include is found, no variable of the environment set. For fuzzing.
+pub fn parse_bytes(bytes: &[u8]) -> Result<value::Map, Vec<Diagnostic>> {
+    let no_file = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    parser::parse_text("", bytes, &no_file, &|_: &str| None)
+}
