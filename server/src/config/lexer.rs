@@ -133,11 +133,14 @@ impl<'a> Lexer<'a> {
     pub(super) fn found(&self) -> String {
         match self.peek() {
             None => "the end of the file".to_owned(),
-            Some(b'\n') => "a new line".to_owned(),
+            Some(b'\n' | b'\r') => "a new line".to_owned(),
             Some(_) => {
                 let rest = &self.bytes[self.offset..];
                 let first = String::from_utf8_lossy(&rest[..rest.len().min(4)]).chars().next();
-                format!("'{}'", first.unwrap_or('?'))
+                match first.unwrap_or('?') {
+                    c if c.is_control() => format!("'{}'", c.escape_default()),
+                    c => format!("'{c}'"),
+                }
             }
         }
     }
@@ -284,8 +287,9 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Reads a plain value, or what opens a list or map. White space before it is the parser's.
-    pub(super) fn value(&mut self) -> Result<ValueStart, LexError> {
+    /// Reads a plain value, or what opens a list or map. White space before it is the parser's. `in_list` says that a
+    /// closing bracket ends a number; elsewhere it makes a text of it.
+    pub(super) fn value(&mut self, in_list: bool) -> Result<ValueStart, LexError> {
         let start = self.place();
         match self.peek() {
             Some(b'[') => {
@@ -309,7 +313,7 @@ impl<'a> Lexer<'a> {
                 self.advance(1);
                 self.block_string(start).map(plain_text)
             }
-            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'-' | b'0'..=b'9') => self.number(in_list),
             Some(b'.') => Err(self.error("floats must start with a digit")),
             Some(b'\n' | b'\r') => Err(self.error("expected a value but found a new line")),
             _ => self.bare_string(self.offset),
@@ -426,7 +430,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads what starts with a digit or a minus: a number, a date, or a text after all.
-    fn number(&mut self) -> Result<ValueStart, LexError> {
+    fn number(&mut self, in_list: bool) -> Result<ValueStart, LexError> {
         let from = self.offset;
         let negative = self.peek() == Some(b'-');
         if negative {
@@ -459,8 +463,10 @@ impl<'a> Lexer<'a> {
                 }
                 self.date(from)
             }
-            // The peer takes a bracket right after digits for a part of a text, so no file of its users has one there.
-            Some(byte) if !negative && !ends_number(byte) && byte != b']' => {
+            // The peer makes a text of the number and of the bracket that was to close the list, so that the list is
+            // hardly ever closed. No file of its users can rely on that.
+            Some(b']') if in_list => self.integer(from, digits_end),
+            Some(byte) if !negative && !ends_number(byte) => {
                 self.advance(1);
                 self.bare_string(from)
             }
