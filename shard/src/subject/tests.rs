@@ -7,8 +7,10 @@
 //!   mapping SOURCE DESTINATION -> ok | error TEXT
 
 use super::transform::{check_mapping, Transform, Use};
-use super::wildcard::{collides, is_subset};
+use super::wildcard::{advance, collides, is_subset, matches, Advance};
 use super::*;
+
+use proptest::prelude::*;
 
 const PEER: &str = include_str!("testdata/peer.txt");
 
@@ -234,4 +236,93 @@ fn missing_tokens_are_empty() {
     let mut out = Vec::new();
     transform.apply(b"a.b", 0, &mut out);
     assert_eq!(out, b"..1..");
+}
+
+/// Whether a pattern matches, decided by the shortest words: token by token, `>` takes all that is left.
+fn naive_matches(subject: &[&str], pattern: &[&str]) -> bool {
+    match (subject, pattern) {
+        ([], []) => true,
+        ([_, ..], [">"]) => true,
+        ([token, subject @ ..], [wanted, pattern @ ..]) => {
+            (*wanted == "*" || token == wanted) && naive_matches(subject, pattern)
+        }
+        _ => false,
+    }
+}
+
+/// Every literal subject of one to four tokens from a small alphabet: enough to tell any two short patterns apart.
+fn all_subjects() -> Vec<Vec<&'static str>> {
+    let mut all: Vec<Vec<&str>> = vec![vec![]];
+    for at in 0..341 {
+        if all.len() > 340 {
+            break;
+        }
+        for token in ["a", "b", "ab", "x"] {
+            let mut longer = all[at].clone();
+            longer.push(token);
+            all.push(longer);
+        }
+    }
+    all.split_off(1)
+}
+
+fn pattern() -> impl Strategy<Value = Vec<&'static str>> {
+    let token = prop::sample::select(vec!["a", "b", "ab", "*", "*"]);
+    (prop::collection::vec(token, 0..4), any::<bool>()).prop_map(|(mut tokens, rest)| {
+        if rest || tokens.is_empty() {
+            tokens.push(">");
+        }
+        tokens
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Matching equals the naive matcher, also where the subject's tokens read `*` or `>`.
+    #[test]
+    fn matching_equals_the_naive_matcher(
+        pattern in pattern(),
+        subject in prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "*", ">"]), 1..6),
+    ) {
+        let (whole_subject, whole_pattern) = (subject.join("."), pattern.join("."));
+        let expected = naive_matches(&subject, &pattern);
+        prop_assert_eq!(matches(whole_subject.as_bytes(), whole_pattern.as_bytes()), expected);
+        // Where the pattern ends early, the rest of the subject starts behind as many tokens as the pattern has.
+        if let Advance::Continues(at) = advance(whole_pattern.as_bytes(), whole_subject.as_bytes()) {
+            prop_assert_eq!(&whole_subject[at..], subject[pattern.len()..].join("."));
+        }
+    }
+
+    /// A pattern is a subset of another when all its subjects are the other's, and two collide when they share one.
+    #[test]
+    fn relations_of_patterns_are_those_of_their_subjects(one in pattern(), other in pattern()) {
+        let (whole_one, whole_other) = (one.join("."), other.join("."));
+        let (mut is_covered, mut shared) = (true, false);
+        for subject in all_subjects() {
+            let (in_one, in_other) = (naive_matches(&subject, &one), naive_matches(&subject, &other));
+            is_covered &= !in_one || in_other;
+            shared |= in_one && in_other;
+        }
+        prop_assert_eq!(is_subset(whole_one.as_bytes(), whole_other.as_bytes()), is_covered);
+        prop_assert_eq!(collides(whole_one.as_bytes(), whole_other.as_bytes()), shared);
+    }
+
+    /// No bytes make reading or running a transform panic.
+    #[test]
+    fn transforms_of_any_bytes_do_not_panic(
+        source in "[a*>.]{0,8}",
+        destination in r"[a$123.{}(),\->é ]{0,6}(\{\{(wildcard|partition|split|left|random|sliceFromRight)\([0-9,\- é]{0,6}\)\}\}){0,1}[.>]{0,2}",
+        subject in prop::collection::vec(any::<u8>(), 0..20),
+        random in any::<u64>(),
+    ) {
+        if let Ok(Some(transform)) = Transform::compile(source.as_bytes(), destination.as_bytes(), Use::Mapping) {
+            let mut out = Vec::new();
+            transform.apply(&subject, random, &mut out);
+            let mut back = Vec::new();
+            if let Some(reverse) = transform.reverse() {
+                reverse.apply(&subject, random, &mut back);
+            }
+        }
+    }
 }

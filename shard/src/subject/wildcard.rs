@@ -99,20 +99,6 @@ pub fn collides(one: &[u8], other: &[u8]) -> bool {
         })
 }
 
-/// The tokens before the first wildcard, with the separator that follows them: what a subject must start with.
-#[inline]
-pub fn literal_prefix(pattern: &[u8]) -> &[u8] {
-    let mut at = 0;
-    while at < pattern.len() {
-        let token = first_token(&pattern[at..]);
-        if matches!(token, [ANY_TOKEN | REST]) {
-            return &pattern[..at];
-        }
-        at += token.len() + 1;
-    }
-    pattern
-}
-
 /// Also true for a `>` in the middle, which is no valid pattern, but the peer compares those too.
 fn has_rest(pattern: &[u8]) -> bool {
     tokens(pattern).any(|token| token == [REST])
