@@ -443,3 +443,27 @@ fn equal_histories_give_equal_orders() {
     assert_eq!(order(1), order(1));
     assert_eq!(order(1), order(2));
 }
+
+/// Patterns a thousand tokens deep, with a fork at each level, neither overflow the stack nor take for ever.
+#[test]
+fn deep_patterns_are_walked_without_recursion() {
+    let mut list = Sublist::new(SEED);
+    let depth = 1000;
+    let stars = |count: u32| vec!["*"; count as usize].join(".");
+    for count in 1..=depth {
+        list.insert(stars(count).as_bytes(), None, sub(count)).unwrap();
+        list.insert(format!("{}.a", stars(count)).as_bytes(), None, sub(count))
+            .unwrap();
+    }
+    let subject = vec!["a"; depth as usize].join(".");
+    let (plain, _) = answer_of(&list.matches(subject.as_bytes()));
+    assert_eq!(plain, [sub(depth - 1), sub(depth)]);
+    list.wildcards.check();
+    for count in 1..=depth {
+        assert!(list.remove(stars(count).as_bytes(), None, count).is_some());
+        assert!(list
+            .remove(format!("{}.a", stars(count)).as_bytes(), None, count)
+            .is_some());
+    }
+    assert_eq!(list.wildcards.node_count(), 0);
+}
