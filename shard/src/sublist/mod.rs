@@ -28,7 +28,7 @@ use std::rc::Rc;
 use hashbrown::HashTable;
 
 pub use cache::{RESULTS_MAX, RESULT_ENTRIES_MAX};
-pub use queue::{scale, QueueMatch};
+pub use queue::QueueMatch;
 pub use result::MatchResult;
 
 use self::cache::Cache;
