@@ -169,10 +169,21 @@ impl Runner<'_> {
         PATIENCE
     }
 
+    /// What comes next. The server's own PING comes when its timer says so: it counts only where expected.
+    fn next(&mut self, name: &str, ping_expected: bool, patience: Duration) -> Result<Event, String> {
+        let wire = &mut self.client(name)?.wire;
+        loop {
+            match wire.next(patience) {
+                Event::Frame(frame) if frame.line == "PING" && !ping_expected => {}
+                event => return Ok(event),
+            }
+        }
+    }
+
     fn expect(&mut self, name: &str, pattern: &str, line: &str) -> Result<(), String> {
         self.ensure_open(name)?;
         let patience = self.patience();
-        match self.client(name)?.wire.next(patience) {
+        match self.next(name, pattern == "PING", patience)? {
             Event::Frame(frame) if self.update => {
                 let text = rewrite(pattern, &frame.to_text(), &mut self.captures);
                 self.output.push(format!("{name}< {text}"));
@@ -203,7 +214,7 @@ impl Runner<'_> {
         self.ensure_open(name)?;
         loop {
             let patience = self.patience();
-            match self.client(name)?.wire.next(patience) {
+            match self.next(name, false, patience)? {
                 Event::Closed => {
                     let client = self.client(name)?;
                     if client.open {
@@ -232,7 +243,7 @@ impl Runner<'_> {
                 None => {}
             }
         };
-        match self.client(winner)?.wire.next(PATIENCE) {
+        match self.next(winner, false, PATIENCE)? {
             Event::Frame(frame) if matches(pattern, &frame.to_text(), &mut self.captures) => {}
             other => return Err(format!("{winner}: {}", told(&other))),
         }
@@ -250,7 +261,7 @@ impl Runner<'_> {
             let Some(Step::Expect(name, _)) = &first.step else { unreachable!("checked by the parser") };
             self.ensure_open(name)?;
             let patience = self.patience();
-            let frame = match self.client(name)?.wire.next(patience) {
+            let frame = match self.next(name, false, patience)? {
                 Event::Frame(frame) => frame,
                 Event::Silence if self.update => {
                     waiting.remove(0);
@@ -283,6 +294,7 @@ impl Runner<'_> {
         loop {
             match wire.next(PATIENCE) {
                 Event::Frame(frame) if frame.line == "PONG" => return Ok(extra),
+                Event::Frame(frame) if frame.line == "PING" => {}
                 Event::Frame(frame) => extra.push(frame),
                 other => return Err(format!("{name}: at its last PING: {}", told(&other))),
             }
