@@ -49,12 +49,18 @@ pub fn unescape(text: &str) -> Result<Vec<u8>, String> {
             Some('0') => bytes.push(0),
             Some('x') => {
                 let hex: String = chars.by_ref().take(2).collect();
-                bytes.push(u8::from_str_radix(&hex, 16).map_err(|_| format!("\\x{hex}: two hex digits wanted"))?);
+                bytes.push(
+                    u8::from_str_radix(&hex, 16).map_err(|_| format!("\\x{hex}: two hex digits wanted"))?,
+                );
             }
             Some('{') => {
                 let inner: String = chars.by_ref().take_while(|&c| c != '}').collect();
-                let (count, unit) = inner.split_once(' ').ok_or_else(|| format!("\\{{{inner}}}: want \\{{N c}}"))?;
-                let count: usize = count.parse().map_err(|_| format!("\\{{{inner}}}: {count} is no number"))?;
+                let (count, unit) = inner
+                    .split_once(' ')
+                    .ok_or_else(|| format!("\\{{{inner}}}: want \\{{N c}}"))?;
+                let count: usize = count
+                    .parse()
+                    .map_err(|_| format!("\\{{{inner}}}: {count} is no number"))?;
                 bytes.extend(unit.as_bytes().repeat(count));
             }
             other => return Err(format!("unknown escape {other:?} in {text:?}")),

@@ -45,7 +45,11 @@ impl Program {
     /// Pinion: `PINION_BIN`, or the binary that cargo built with this test.
     pub fn pinion(built: &str) -> Self {
         let path = std::env::var_os("PINION_BIN").map_or_else(|| PathBuf::from(built), PathBuf::from);
-        Self { kind: Kind::Pinion, path, shards: 2 }
+        Self {
+            kind: Kind::Pinion,
+            path,
+            shards: 2,
+        }
     }
 
     /// The peer, when this machine has it.
@@ -59,8 +63,16 @@ impl Program {
             .map(PathBuf::from)
             .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join("go")))
             .map(|go| go.join("bin/nats-server"));
-        let path = named.into_iter().chain(on_path).chain(go_folder).find(|path| path.is_file())?;
-        Some(Self { kind: Kind::Peer, path, shards: 1 })
+        let path = named
+            .into_iter()
+            .chain(on_path)
+            .chain(go_folder)
+            .find(|path| path.is_file())?;
+        Some(Self {
+            kind: Kind::Peer,
+            path,
+            shards: 1,
+        })
     }
 
     /// The program for process tests: ours, or the peer with `PINION_TEST_SERVER=peer`. None when it cannot
@@ -91,17 +103,24 @@ impl Program {
 
     /// Starts it with these config lines (the listen address is added) and waits until it takes connections.
     pub fn start(&self, config: &str) -> Server {
-        self.try_start(config).unwrap_or_else(|failure| panic!("{failure}"))
+        self.try_start(config)
+            .unwrap_or_else(|failure| panic!("{failure}"))
     }
 
     /// As `start`, but a server that ends before it is ready is a value.
     pub fn try_start(&self, config: &str) -> Result<Server, StartFailure> {
         let folder = TestFolder::create();
         let mut text = String::new();
-        if !config.lines().any(|line| line.trim_start().starts_with("listen") || line.trim_start().starts_with("port")) {
+        if !config
+            .lines()
+            .any(|line| line.trim_start().starts_with("listen") || line.trim_start().starts_with("port"))
+        {
             text.push_str("listen: \"127.0.0.1:-1\"\n");
         }
-        text.push_str(&format!("ports_file_dir: {:?}\n", folder.path().display().to_string()));
+        text.push_str(&format!(
+            "ports_file_dir: {:?}\n",
+            folder.path().display().to_string()
+        ));
         if self.kind == Kind::Pinion {
             text.push_str(&format!("shards: {}\n", self.shards));
         }
@@ -113,23 +132,40 @@ impl Program {
         let mut process = Process::spawn(command);
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let found = process.take_log(READY_POLL).into_iter().find_map(|line| address_in(&line));
+            let found = process
+                .take_log(READY_POLL)
+                .into_iter()
+                .find_map(|line| address_in(&line));
             let found = found.or_else(|| read_ports_file(folder.path()));
             if let Some(address) = found.filter(|&address| TcpStream::connect(address).is_ok()) {
-                return Ok(Server { kind: self.kind, process, address, folder });
+                return Ok(Server {
+                    kind: self.kind,
+                    process,
+                    address,
+                    folder,
+                });
             }
             if let Some(status) = process.try_exit() {
-                return Err(StartFailure { status: Some(status), log: process.log() });
+                return Err(StartFailure {
+                    status: Some(status),
+                    log: process.log(),
+                });
             }
             if Instant::now() > deadline {
-                return Err(StartFailure { status: None, log: process.log() });
+                return Err(StartFailure {
+                    status: None,
+                    log: process.log(),
+                });
             }
         }
     }
 
     /// Runs it to its end with these arguments: a version, a help text, a config check.
     pub fn run(&self, arguments: &[&str]) -> std::process::Output {
-        Command::new(&self.path).args(arguments).output().expect("the program can be started")
+        Command::new(&self.path)
+            .args(arguments)
+            .output()
+            .expect("the program can be started")
     }
 }
 
@@ -194,7 +230,10 @@ impl Server {
 
     /// A raw client that is quiet (no `+OK`), with headers.
     pub fn client(&self) -> Wire {
-        Wire::open(self.address, r#"{"verbose":false,"pedantic":false,"headers":true}"#)
+        Wire::open(
+            self.address,
+            r#"{"verbose":false,"pedantic":false,"headers":true}"#,
+        )
     }
 
     /// Sends a signal by name (`TERM`, `USR2`, `HUP`) to this process only.
@@ -213,7 +252,11 @@ impl Server {
             seen = self.process.lines.len();
             let left = deadline.saturating_duration_since(Instant::now());
             let news = self.process.take_log(left);
-            assert!(!news.is_empty(), "no log line with {text:?} came; the log:\n{}", self.process.log().join("\n"));
+            assert!(
+                !news.is_empty(),
+                "no log line with {text:?} came; the log:\n{}",
+                self.process.log().join("\n")
+            );
         }
     }
 
@@ -235,8 +278,15 @@ impl Server {
     /// Resident memory in bytes, from the kernel.
     pub fn resident_size(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel tells VmRSS");
-        let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("VmRSS is a number");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("the kernel tells VmRSS");
+        let kib: u64 = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|n| n.parse().ok())
+            .expect("VmRSS is a number");
         kib * 1024
     }
 }
@@ -251,15 +301,24 @@ struct Process {
 
 impl Process {
     fn spawn(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let (sender, news) = channel();
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let out_sender = sender.clone();
         std::thread::spawn(move || forward_lines(BufReader::new(stdout), &out_sender));
         std::thread::spawn(move || forward_lines(BufReader::new(stderr), &sender));
-        Self { child, news, lines: Vec::new() }
+        Self {
+            child,
+            news,
+            lines: Vec::new(),
+        }
     }
 
     /// Lines that came since the last call; waits up to `patience` for the first.
@@ -286,11 +345,19 @@ impl Process {
         let deadline = Instant::now() + PATIENCE;
         loop {
             // Its output ends when it does: waiting for lines is waiting for the end, without a timer.
-            match self.news.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .news
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) => self.lines.push(line),
-                Err(RecvTimeoutError::Disconnected) => return self.child.wait().expect("the child can be waited for"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return self.child.wait().expect("the child can be waited for")
+                }
                 Err(RecvTimeoutError::Timeout) => {
-                    panic!("the server did not end within {PATIENCE:?}; its log:\n{}", self.lines.join("\n"))
+                    panic!(
+                        "the server did not end within {PATIENCE:?}; its log:\n{}",
+                        self.lines.join("\n")
+                    )
                 }
             }
         }
@@ -341,7 +408,10 @@ fn address_in(line: &str) -> Option<SocketAddr> {
 /// The client address in the ports file, once it is there and whole.
 fn read_ports_file(folder: &Path) -> Option<SocketAddr> {
     let files = fs::read_dir(folder).ok()?;
-    let path = files.flatten().map(|file| file.path()).find(|path| path.extension().is_some_and(|e| e == "ports"))?;
+    let path = files
+        .flatten()
+        .map(|file| file.path())
+        .find(|path| path.extension().is_some_and(|e| e == "ports"))?;
     let ports: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     let url = ports.get("nats")?.get(0)?.as_str()?;
     Some(on_loopback(url.strip_prefix("nats://")?.parse().ok()?))
@@ -389,7 +459,11 @@ impl TestFolder {
 impl Drop for TestFolder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            assert!(std::thread::panicking(), "cannot remove {}: {error}", self.path.display());
+            assert!(
+                std::thread::panicking(),
+                "cannot remove {}: {error}",
+                self.path.display()
+            );
         }
     }
 }

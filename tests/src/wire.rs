@@ -57,15 +57,24 @@ impl Wire {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, unread: Vec::new(), closed: false })
+        Ok(Self {
+            stream,
+            unread: Vec::new(),
+            closed: false,
+        })
     }
 
     /// Connects, reads INFO, sends `connect_json` and waits until the server has taken it.
     pub fn open(address: SocketAddr, connect_json: &str) -> Self {
         let mut wire = Self::connect(address).expect("server accepts connections");
         let info = wire.expect_frame();
-        assert!(info.line.starts_with("INFO "), "INFO comes first, got {}", info.line);
-        wire.send(format!("CONNECT {connect_json}\r\n").as_bytes()).expect("server reads CONNECT");
+        assert!(
+            info.line.starts_with("INFO "),
+            "INFO comes first, got {}",
+            info.line
+        );
+        wire.send(format!("CONNECT {connect_json}\r\n").as_bytes())
+            .expect("server reads CONNECT");
         wire.barrier();
         wire
     }
@@ -82,7 +91,8 @@ impl Wire {
 
     /// Sends one line and its CRLF; fails the test when the server is gone.
     pub fn line(&mut self, line: &str) {
-        self.send(format!("{line}\r\n").as_bytes()).expect("server reads a line");
+        self.send(format!("{line}\r\n").as_bytes())
+            .expect("server reads a line");
     }
 
     /// The next frame, the end of the connection, or silence when nothing whole came within `patience`.
@@ -107,7 +117,10 @@ impl Wire {
     pub fn expect_frame(&mut self) -> Frame {
         match self.next(PATIENCE) {
             Event::Frame(frame) => frame,
-            other => panic!("expected a frame, got {other:?}; unread {:?}", escape(&self.unread)),
+            other => panic!(
+                "expected a frame, got {other:?}; unread {:?}",
+                escape(&self.unread)
+            ),
         }
     }
 
@@ -142,7 +155,9 @@ impl Wire {
     fn read_some(&mut self, patience: Duration) {
         let mut chunk = [0; 64 * 1024];
         let patience = patience.max(Duration::from_millis(1));
-        self.stream.set_read_timeout(Some(patience)).expect("a positive timeout is valid");
+        self.stream
+            .set_read_timeout(Some(patience))
+            .expect("a positive timeout is valid");
         match self.stream.read(&mut chunk) {
             Ok(0) => self.closed = true,
             Ok(count) => self.unread.extend_from_slice(&chunk[..count]),
@@ -161,7 +176,10 @@ impl Wire {
         if verb != "MSG" && verb != "HMSG" {
             return Some((line_size, None));
         }
-        let size = line.split_whitespace().next_back().and_then(|size| size.parse::<usize>().ok());
+        let size = line
+            .split_whitespace()
+            .next_back()
+            .and_then(|size| size.parse::<usize>().ok());
         let size = size.unwrap_or_else(|| panic!("a message line ends with its size: {line:?}"));
         (self.unread.len() >= line_size + 2 + size + 2).then_some((line_size, Some(size)))
     }

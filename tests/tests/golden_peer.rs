@@ -22,7 +22,11 @@ fn peer_follows_every_transcript() {
     let Some(peer) = peer() else { return };
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let differences = suite::run_all(&peer, Delivery::Whole, update);
-    suite::assert_same(&differences, suite::load().len(), "cargo test -p pinion-tests --test golden_peer");
+    suite::assert_same(
+        &differences,
+        suite::load().len(),
+        "cargo test -p pinion-tests --test golden_peer",
+    );
 }
 
 /// The truth does not depend on how the bytes are cut into packets.
@@ -34,5 +38,9 @@ fn peer_follows_every_transcript_in_pieces() {
     }
     let Some(peer) = peer() else { return };
     let differences = suite::run_all(&peer, Delivery::Pieces, false);
-    suite::assert_same(&differences, suite::load().len(), "cargo test -p pinion-tests --test golden_peer");
+    suite::assert_same(
+        &differences,
+        suite::load().len(),
+        "cargo test -p pinion-tests --test golden_peer",
+    );
 }

@@ -4,9 +4,15 @@ use pinion_tests::server::Program;
 use pinion_tests::transcript::{suite, Delivery};
 
 fn check(shards: usize, delivery: Delivery) {
-    let Some(pinion) = Program::pinion_or_reason(env!("CARGO_BIN_EXE_pinion-under-test")) else { return };
+    let Some(pinion) = Program::pinion_or_reason(env!("CARGO_BIN_EXE_pinion-under-test")) else {
+        return;
+    };
     let differences = suite::run_all(&pinion.with_shards(shards), delivery, false);
-    suite::assert_same(&differences, suite::load().len(), "cargo test -p pinion-tests --test golden_pinion");
+    suite::assert_same(
+        &differences,
+        suite::load().len(),
+        "cargo test -p pinion-tests --test golden_pinion",
+    );
 }
 
 /// The answers are the peer's, byte for byte.

@@ -64,17 +64,24 @@ fn info_matches(pattern: &str, text: &str, captures: &mut Captures) -> bool {
     let (Some(Value::Object(wanted)), Some(Value::Object(came))) = (json(pattern), json(text)) else {
         return false;
     };
-    let named = wanted.iter().filter(|(key, _)| *key != OTHERS).all(|(key, value)| match came.get(key) {
-        None => *value == Value::String("absent".into()),
-        Some(came) => value_matches(value, came, captures),
-    });
+    let named = wanted
+        .iter()
+        .filter(|(key, _)| *key != OTHERS)
+        .all(|(key, value)| match came.get(key) {
+            None => *value == Value::String("absent".into()),
+            Some(came) => value_matches(value, came, captures),
+        });
     named && (wanted.contains_key(OTHERS) || came.keys().all(|key| wanted.contains_key(key)))
 }
 
 fn value_matches(wanted: &Value, came: &Value, captures: &mut Captures) -> bool {
     match (wanted, came) {
         (Value::Array(wanted), Value::Array(came)) => {
-            wanted.len() == came.len() && wanted.iter().zip(came).all(|(w, c)| value_matches(w, c, captures))
+            wanted.len() == came.len()
+                && wanted
+                    .iter()
+                    .zip(came)
+                    .all(|(w, c)| value_matches(w, c, captures))
         }
         (Value::String(wanted), Value::String(came)) => text_matches(wanted, came, captures),
         _ => match capture_name(wanted) {
@@ -138,8 +145,14 @@ mod tests {
     fn info_is_compared_by_key() {
         let info = r#"INFO {"server_id":"NAB","port":4222,"headers":true} "#;
         assert!(check(r#"INFO {"headers":true,"...":"..."}"#, info));
-        assert!(check(r#"INFO {"port":"${P}","server_id":"${I}","headers":true}"#, info));
-        assert!(!check(r#"INFO {"headers":true}"#, info), "unnamed keys need the ellipsis");
+        assert!(check(
+            r#"INFO {"port":"${P}","server_id":"${I}","headers":true}"#,
+            info
+        ));
+        assert!(
+            !check(r#"INFO {"headers":true}"#, info),
+            "unnamed keys need the ellipsis"
+        );
         assert!(!check(r#"INFO {"headers":false,"...":"..."}"#, info));
         assert!(check(r#"INFO {"ldm":"absent","...":"..."}"#, info));
         assert!(!check(r#"INFO {"port":"absent","...":"..."}"#, info));

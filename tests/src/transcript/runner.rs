@@ -54,13 +54,22 @@ struct Runner<'a> {
 
 /// Runs `script` against `server`; with `update`, expectations are rewritten from what comes.
 pub fn run(script: &Script, server: &mut Server, delivery: Delivery, update: bool) -> Outcome {
-    let mut runner =
-        Runner { server, delivery, clients: BTreeMap::new(), captures: Captures::new(), update, output: Vec::new() };
+    let mut runner = Runner {
+        server,
+        delivery,
+        clients: BTreeMap::new(),
+        captures: Captures::new(),
+        update,
+        output: Vec::new(),
+    };
     let mut index = 0;
     while index < script.lines.len() {
         let line = &script.lines[index];
         let size = line.group.map_or(1, |group| {
-            script.lines[index..].iter().take_while(|line| line.group == Some(group)).count()
+            script.lines[index..]
+                .iter()
+                .take_while(|line| line.group == Some(group))
+                .count()
         });
         let result = match line.group {
             Some(_) => runner.any_order(&script.lines[index..index + size]),
@@ -73,7 +82,11 @@ pub fn run(script: &Script, server: &mut Server, delivery: Delivery, update: boo
         index += size;
     }
     if let Err(difference) = runner.finish() {
-        return Outcome::Different(format!("{}: at the end\n    {difference}{}", script.name, runner.told()));
+        return Outcome::Different(format!(
+            "{}: at the end\n    {difference}{}",
+            script.name,
+            runner.told()
+        ));
     }
     if update {
         return Outcome::Rewritten(runner.output.join("\n") + "\n");
@@ -118,8 +131,16 @@ impl Runner<'_> {
     }
 
     fn connect(&mut self, name: &str) -> Result<(), String> {
-        let wire = Wire::connect(self.server.address()).map_err(|error| format!("cannot connect: {error}"))?;
-        self.clients.insert(name.into(), Client { wire, open: true, left: false });
+        let wire =
+            Wire::connect(self.server.address()).map_err(|error| format!("cannot connect: {error}"))?;
+        self.clients.insert(
+            name.into(),
+            Client {
+                wire,
+                open: true,
+                left: false,
+            },
+        );
         Ok(())
     }
 
@@ -141,7 +162,9 @@ impl Runner<'_> {
     }
 
     fn client(&mut self, name: &str) -> Result<&mut Client, String> {
-        self.clients.get_mut(name).ok_or_else(|| format!("client {name} is not open"))
+        self.clients
+            .get_mut(name)
+            .ok_or_else(|| format!("client {name} is not open"))
     }
 
     /// A write error is not a difference: the server may have closed already, which the next line must expect.
@@ -223,7 +246,9 @@ impl Runner<'_> {
                     }
                     return Ok(());
                 }
-                Event::Frame(frame) if self.update => self.output.push(format!("{name}< {}", frame.to_text())),
+                Event::Frame(frame) if self.update => {
+                    self.output.push(format!("{name}< {}", frame.to_text()))
+                }
                 Event::Silence if self.update => return Ok(()),
                 other => return Err(format!("{name}: {}", told(&other))),
             }
@@ -236,7 +261,9 @@ impl Runner<'_> {
         }
         let deadline = Instant::now() + self.patience();
         let winner = loop {
-            let ready = names.iter().find(|name| self.clients.get_mut(*name).is_some_and(|c| c.wire.is_ready()));
+            let ready = names
+                .iter()
+                .find(|name| self.clients.get_mut(*name).is_some_and(|c| c.wire.is_ready()));
             match ready {
                 Some(name) => break name,
                 None if Instant::now() > deadline => return Err("none of them got anything".into()),
@@ -258,7 +285,9 @@ impl Runner<'_> {
     fn any_order(&mut self, lines: &[Line]) -> Result<(), String> {
         let mut waiting: Vec<&Line> = lines.iter().collect();
         while let Some(first) = waiting.first() {
-            let Some(Step::Expect(name, _)) = &first.step else { unreachable!("checked by the parser") };
+            let Some(Step::Expect(name, _)) = &first.step else {
+                unreachable!("checked by the parser")
+            };
             self.ensure_open(name)?;
             let patience = self.patience();
             let frame = match self.next(name, false, patience)? {
@@ -271,7 +300,9 @@ impl Runner<'_> {
             };
             let text = frame.to_text();
             let taken = waiting.iter().position(|line| match &line.step {
-                Some(Step::Expect(other, pattern)) => other == name && matches(pattern, &text, &mut self.captures),
+                Some(Step::Expect(other, pattern)) => {
+                    other == name && matches(pattern, &text, &mut self.captures)
+                }
                 _ => false,
             });
             match taken {
@@ -312,7 +343,8 @@ impl Runner<'_> {
             }
             match self.barrier(&name) {
                 Ok(extra) if self.update => {
-                    self.output.extend(extra.iter().map(|frame| format!("{name}< {}", frame.to_text())));
+                    self.output
+                        .extend(extra.iter().map(|frame| format!("{name}< {}", frame.to_text())));
                 }
                 Ok(extra) => {
                     if let Some(frame) = extra.first() {
@@ -329,7 +361,13 @@ impl Runner<'_> {
     /// The last lines of the server's log, for the message of a difference.
     fn told(&mut self) -> String {
         let log = self.server.log();
-        let tail: Vec<String> = log.iter().rev().take(6).rev().map(|line| format!("\n    log: {line}")).collect();
+        let tail: Vec<String> = log
+            .iter()
+            .rev()
+            .take(6)
+            .rev()
+            .map(|line| format!("\n    log: {line}"))
+            .collect();
         tail.concat()
     }
 }

@@ -54,7 +54,12 @@ pub enum Step {
 impl Script {
     /// Parses the text of a file.
     pub fn parse(name: &str, text: &str) -> Result<Self, String> {
-        let mut script = Self { name: name.into(), covers: Vec::new(), config: String::new(), lines: Vec::new() };
+        let mut script = Self {
+            name: name.into(),
+            covers: Vec::new(),
+            config: String::new(),
+            lines: Vec::new(),
+        };
         let mut in_config = false;
         let mut group = None;
         let mut groups = 0;
@@ -69,7 +74,11 @@ impl Script {
                     script.config.push('\n');
                 }
             } else if let Some(rows) = trimmed.strip_prefix("# covers:") {
-                script.covers.extend(rows.split(';').map(|row| row.trim().to_owned()).filter(|row| !row.is_empty()));
+                script.covers.extend(
+                    rows.split(';')
+                        .map(|row| row.trim().to_owned())
+                        .filter(|row| !row.is_empty()),
+                );
             } else if trimmed == "config {" {
                 in_config = true;
             } else if trimmed == "any order {" {
@@ -84,7 +93,11 @@ impl Script {
             if in_group.is_some() && !matches!(step, Some(Step::Expect(..))) {
                 return Err(at("an `any order` block holds `a< ...` lines only".into()));
             }
-            script.lines.push(Line { text: text.to_owned(), step, group: in_group });
+            script.lines.push(Line {
+                text: text.to_owned(),
+                step,
+                group: in_group,
+            });
         }
         if in_config || group.is_some() {
             return Err(format!("{name}: a block is not closed by a line `}}`"));
@@ -99,7 +112,10 @@ impl Script {
 fn parse_step(text: &str) -> Result<Step, String> {
     if let Some(rest) = text.strip_prefix("one of ") {
         let (clients, frame) = rest.split_once('<').ok_or("want `one of a,b < FRAME`")?;
-        let clients = clients.split(',').map(|client| client.trim().to_owned()).collect();
+        let clients = clients
+            .split(',')
+            .map(|client| client.trim().to_owned())
+            .collect();
         return Ok(Step::ExpectOneOf(clients, frame.trim().to_owned()));
     }
     let words: Vec<&str> = text.split(' ').collect();
@@ -111,7 +127,10 @@ fn parse_step(text: &str) -> Result<Step, String> {
         [client, "closed"] => return Ok(Step::ExpectClosed((*client).into())),
         [client, "close"] => return Ok(Step::Close((*client).into())),
         ["server", "exits", code] => {
-            return code.parse().map(Step::ServerExits).map_err(|_| format!("{code} is no exit code"))
+            return code
+                .parse()
+                .map(Step::ServerExits)
+                .map_err(|_| format!("{code} is no exit code"))
         }
         _ => {}
     }
@@ -151,19 +170,40 @@ mod tests {
 
     #[test]
     fn steps_are_read() {
-        assert_eq!(step("a> PUB x 2 | hi"), Ok(Step::Send("a".into(), b"PUB x 2\r\nhi\r\n".to_vec())));
-        assert_eq!(step("a> PUB x 0 |"), Ok(Step::Send("a".into(), b"PUB x 0\r\n\r\n".to_vec())));
+        assert_eq!(
+            step("a> PUB x 2 | hi"),
+            Ok(Step::Send("a".into(), b"PUB x 2\r\nhi\r\n".to_vec()))
+        );
+        assert_eq!(
+            step("a> PUB x 0 |"),
+            Ok(Step::Send("a".into(), b"PUB x 0\r\n\r\n".to_vec()))
+        );
         assert_eq!(step("a>> PI\\r"), Ok(Step::Send("a".into(), b"PI\r".to_vec())));
-        assert_eq!(step("a< MSG x 1 0 | "), Ok(Step::Expect("a".into(), "MSG x 1 0 |".into())));
-        assert_eq!(step("one of a,b < +OK"), Ok(Step::ExpectOneOf(vec!["a".into(), "b".into()], "+OK".into())));
+        assert_eq!(
+            step("a< MSG x 1 0 | "),
+            Ok(Step::Expect("a".into(), "MSG x 1 0 |".into()))
+        );
+        assert_eq!(
+            step("one of a,b < +OK"),
+            Ok(Step::ExpectOneOf(vec!["a".into(), "b".into()], "+OK".into()))
+        );
         assert_eq!(step("a closed"), Ok(Step::ExpectClosed("a".into())));
     }
 
     #[test]
     fn wrong_lines_name_file_and_line() {
-        assert_eq!(step("nonsense").expect_err("no step"), "t:2: unknown step \"nonsense\"");
+        assert_eq!(
+            step("nonsense").expect_err("no step"),
+            "t:2: unknown step \"nonsense\""
+        );
         assert!(Script::parse("t", "a> PING\n").is_err(), "covers is required");
-        assert!(Script::parse("t", "# covers: x/y\nconfig {\n").is_err(), "a block must end");
-        assert!(Script::parse("t", "# covers: x/y\nany order {\na> PING\n}\n").is_err(), "only expectations");
+        assert!(
+            Script::parse("t", "# covers: x/y\nconfig {\n").is_err(),
+            "a block must end"
+        );
+        assert!(
+            Script::parse("t", "# covers: x/y\nany order {\na> PING\n}\n").is_err(),
+            "only expectations"
+        );
     }
 }

@@ -16,24 +16,33 @@ pub fn golden_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
 }
 
-/// All transcripts, by name. `GOLDEN=part` in the environment keeps those whose name contains the part.
+/// The transcripts to run, by name: all, or with `GOLDEN=part` in the environment those whose name contains it.
 pub fn load() -> Vec<Script> {
     let only = std::env::var("GOLDEN").unwrap_or_default();
+    let mut scripts = load_all();
+    scripts.retain(|script| script.name.contains(&only));
+    assert!(!scripts.is_empty(), "no transcript matches GOLDEN={only}");
+    scripts
+}
+
+/// All transcripts, by name.
+pub fn load_all() -> Vec<Script> {
     let files = fs::read_dir(golden_folder()).expect("the golden folder is there");
     let mut paths: Vec<PathBuf> = files.flatten().map(|file| file.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     paths.sort();
-    let scripts: Vec<Script> = paths
+    paths
         .iter()
         .map(|path| {
-            let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .expect("a file has a name")
+                .to_string_lossy()
+                .into_owned();
             let text = fs::read_to_string(path).expect("a transcript is text");
             Script::parse(&name, &text).unwrap_or_else(|error| panic!("{error}"))
         })
-        .filter(|script| script.name.contains(&only))
-        .collect();
-    assert!(!scripts.is_empty(), "no transcript matches GOLDEN={only}");
-    scripts
+        .collect()
 }
 
 /// Runs all; gives the differences, in the order of the files.
@@ -45,17 +54,25 @@ pub fn run_all(program: &Program, delivery: Delivery, update: bool) -> Vec<Strin
             let mut found = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(script) = scripts.get(index) else { return found };
+                let Some(script) = scripts.get(index) else {
+                    return found;
+                };
                 if let Some(difference) = run_one(script, program, delivery, update) {
                     found.push((index, difference));
                 }
             }
         };
         let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("a worker does not panic")).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("a worker does not panic"))
+            .collect()
     });
     differences.sort();
-    differences.into_iter().map(|(_, difference)| difference).collect()
+    differences
+        .into_iter()
+        .map(|(_, difference)| difference)
+        .collect()
 }
 
 fn run_one(script: &Script, program: &Program, delivery: Delivery, update: bool) -> Option<String> {
