@@ -3,7 +3,10 @@
 //! Owns: the socket, bytes that wait to be sent, the leftover of a read, what INFO said.
 //! Not here: which connection is ready (`generator`), what is sent and counted (`workload`).
 //!
-//! Invariant: `out_sent <= out.len()`; `writable` is false exactly from an EAGAIN to the next writable event.
+//! Invariants
+//!   `out_sent <= out.len()`
+//!   `writable` is false from a short write to the next writable event
+//!   while a block is partly sent (`within_block`) nothing else leaves: an answer to PING would land inside a publish
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -20,6 +23,7 @@ pub struct Client {
     out: Vec<u8>,
     out_sent: usize,
     writable: bool,
+    within_block: bool,
     pong_count: u32,
     info: Option<ServerInfo>,
 }
@@ -49,6 +53,7 @@ impl Client {
             out: Vec::new(),
             out_sent: 0,
             writable: true,
+            within_block: false,
             pong_count: 0,
             info: None,
         };
@@ -102,9 +107,9 @@ impl Client {
         self.queue(PING);
     }
 
-    /// Sends what is queued, as far as the socket takes it.
+    /// Sends what is queued, as far as the socket takes it; not while a block is partly sent.
     pub fn flush(&mut self) -> Result<(), Failure> {
-        while self.writable && self.pending_size() > 0 {
+        while self.writable && !self.within_block && self.pending_size() > 0 {
             let sent = write_some(&mut self.stream, &self.out[self.out_sent..])?;
             self.writable = sent > 0;
             self.out_sent += sent;
@@ -116,14 +121,19 @@ impl Client {
         Ok(())
     }
 
-    /// Sends from a block without copying it; returns how much the socket took. Queued bytes go first.
-    pub fn send_direct(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+    /// Sends a part of a block without copying it; returns how much the socket took. `ends_block` says that `bytes`
+    /// go up to the end of the block; queued bytes go between blocks.
+    pub fn send_direct(&mut self, bytes: &[u8], ends_block: bool) -> Result<usize, Failure> {
         self.flush()?;
         if !self.writable {
             return Ok(0);
         }
         let sent = write_some(&mut self.stream, bytes)?;
         self.writable = sent == bytes.len();
+        self.within_block = !(ends_block && self.writable) && (self.within_block || sent > 0);
+        if !self.within_block {
+            self.flush()?;
+        }
         Ok(sent)
     }
 
@@ -215,6 +225,28 @@ const PING: &[u8] = b"PING\r\n";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A PONG that is due while a block is partly sent waits for the end of the block.
+    #[test]
+    fn queued_bytes_wait_for_the_end_of_a_block() {
+        let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut client = Client::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        client.flush().unwrap();
+        assert_eq!(client.send_direct(b"PUB a 5\r\nhe", false).unwrap(), 11);
+        client.queue(b"PONG\r\n");
+        client.flush().unwrap();
+        assert_eq!(client.pending_size(), 6);
+        assert_eq!(client.send_direct(b"llo\r\n", true).unwrap(), 5);
+        assert_eq!(client.pending_size(), 0);
+        drop(client);
+        let mut received = String::new();
+        server.read_to_string(&mut received).unwrap();
+        assert!(
+            received.ends_with("\"echo\":true}\r\nPING\r\nPUB a 5\r\nhello\r\nPONG\r\n"),
+            "{received}"
+        );
+    }
 
     /// The shard is read when there is one; a foreign value is refused.
     #[test]

@@ -171,13 +171,13 @@ impl ServerProcess {
         )))
     }
 
-    /// The last line of its log, as `: line`.
-    fn log_tail(&self) -> String {
+    /// The last line of its log, as `; its log ends: line`; it often says why a load failed.
+    pub fn log_tail(&self) -> String {
         let text = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         text.lines()
             .rev()
             .find(|line| !line.trim().is_empty())
-            .map(|line| format!(": {line}"))
+            .map(|line| format!("; its log ends: {line}"))
             .unwrap_or_default()
     }
 

@@ -246,7 +246,7 @@ impl Flow {
             }
             let bytes = block_of(&self.plan, publisher).bytes();
             let chunk = &bytes[cursor.offset..bytes.len().min(cursor.offset + CHUNK_SIZE)];
-            let sent = client.send_direct(chunk)?;
+            let sent = client.send_direct(chunk, cursor.offset + chunk.len() == bytes.len())?;
             sent_any |= sent > 0;
             cursor.offset += sent;
             room -=
@@ -273,7 +273,8 @@ impl Flow {
                 + to_u64(cursor.offset * entry_count / block.bytes().len());
         }
         let expected = published * u64::from(self.plan.deliveries_per_publish);
-        let under_way = expected.saturating_sub(self.tally.received) * to_u64(self.plan.payload_size);
+        let under_way =
+            expected.saturating_sub(self.tally.received) * to_u64(self.plan.payload_size + HEADER_SIZE);
         IN_FLIGHT_SIZE_MAX - i64::try_from(under_way).expect("far below 2^63 bytes")
     }
 
@@ -430,7 +431,9 @@ fn to_usize(value: u64) -> usize {
     usize::try_from(value).expect("u64 fits usize on 64-bit machines")
 }
 
-/// Deliveries under way at saturation, payload bytes.
+/// What a delivery takes beside its payload, roughly.
+const HEADER_SIZE: usize = 24;
+/// Deliveries under way at saturation, bytes.
 const IN_FLIGHT_SIZE_MAX: i64 = 8 * 1024 * 1024;
 /// One write at saturation.
 const CHUNK_SIZE: usize = 64 * 1024;
