@@ -7,8 +7,11 @@
 //! The road: read buffer -> [`Parser`] -> [`Op`] -> router -> [`writer`] -> write buffer.
 
 pub mod close_reason;
+pub mod connect;
 pub mod errors;
 pub mod headers;
+pub mod info;
+mod json;
 pub mod kind;
 pub mod line;
 pub mod ops;
@@ -19,7 +22,10 @@ pub mod verb;
 pub mod writer;
 
 pub use close_reason::CloseReason;
+pub use connect::{Connect, LeafConnect, RouteConnect};
 pub use errors::ClientError;
+pub use info::Info;
+pub use json::{JsonError, SubjectPermission};
 pub use kind::ConnKind;
 pub use ops::{Hpub, Op, Pub, RemoteSub, RemoteUnsub, RoutedMsg, Sub, Unsub};
 pub use parser::{FirstOp, Limits, ParseError, Parser, Step, NO_LIMIT};
