@@ -31,7 +31,10 @@ fuzz_target!(|data: &[u8]| {
     headers::remove_status(&mut changed);
     assert!(changed.len() <= block.len());
 
-    let is_key = !key.is_empty() && key.iter().all(|byte| !matches!(byte, b'\r' | b'\n' | b':' | b' '));
+    let is_key = !key.is_empty()
+        && key
+            .iter()
+            .all(|byte| !matches!(byte, b'\r' | b'\n' | b':' | b' '));
     if is_key && (headers::is_block(block) || block.is_empty()) {
         let mut changed = block.to_vec();
         headers::set(&mut changed, key, b"a\r\nvalue");

@@ -17,11 +17,20 @@ fuzz_target!(|data: &[u8]| {
 
 /// What the stream gives when it comes in pieces of `size` bytes.
 fn run(settings: u8, stream: &[u8], size: usize) -> Vec<String> {
-    let kinds = [ConnKind::Client, ConnKind::Client, ConnKind::Route, ConnKind::Gateway, ConnKind::Leaf];
+    let kinds = [
+        ConnKind::Client,
+        ConnKind::Client,
+        ConnKind::Route,
+        ConnKind::Gateway,
+        ConnKind::Leaf,
+    ];
     let kind = kinds[usize::from(settings) % kinds.len()];
     let limits = match settings & 0x80 {
         0 => Limits::default(),
-        _ => Limits { max_control_line: 16, max_payload: 8 },
+        _ => Limits {
+            max_control_line: 16,
+            max_payload: 8,
+        },
     };
     let mut parser = Parser::new(kind, limits);
     if kind == ConnKind::Client {
@@ -32,7 +41,10 @@ fn run(settings: u8, stream: &[u8], size: usize) -> Vec<String> {
         let mut at = 0;
         loop {
             match parser.next(&piece[at..]) {
-                Ok(Step { consumed, op: Some(op) }) => {
+                Ok(Step {
+                    consumed,
+                    op: Some(op),
+                }) => {
                     assert!(consumed > 0);
                     at += consumed;
                     found.push(format!("{op:?}"));

@@ -276,7 +276,18 @@ fn run(settings: &str, pieces: &[&[u8]]) -> String {
     for piece in pieces {
         let mut at = 0;
         loop {
-            match parser.next(&piece[at..]) {
+            let hot = parser.next_publish(&piece[at..]);
+            let step = parser.next(&piece[at..]);
+            if let Some((publish, consumed)) = hot {
+                assert_eq!(
+                    step,
+                    Ok(Step {
+                        consumed,
+                        op: Some(Op::Pub(publish))
+                    })
+                );
+            }
+            match step {
                 Ok(Step {
                     consumed,
                     op: Some(op),
