@@ -10,8 +10,8 @@
 //! Invariants
 //!   any split of a stream gives the same operations and the same error as the whole
 //!   state is Start  =>  `partial` holds nothing and owns no memory
-//!   `partial` never holds more than one line within its limit and one message within `max_payload`; what it
-//!   reserves beyond what arrived is at most `RESERVE_SIZE_MAX`
+//!   `partial` never holds more than one line within its limit and one message within `max_payload`; it reserves
+//!   beyond what arrived at most `RESERVE_SIZE_MAX` or as much again, and never beyond the operation's end
 //!   after an error the parser is not used again, except after `ConnectExpected`, which consumed nothing
 
 use std::fmt;
@@ -633,7 +633,12 @@ impl Parser {
     fn resume_message(&mut self, rest: &[u8], message_end: usize) -> Result<usize, ParseError> {
         let mut at = 0;
         if self.partial.len() < message_end {
-            at = rest.len().min(message_end - self.partial.len());
+            let missing_size = message_end - self.partial.len();
+            at = rest.len().min(missing_size);
+            if self.partial.capacity() - self.partial.len() < at {
+                let ahead = at.max(self.partial.len()).min(missing_size + LINE_END.len());
+                self.partial.reserve_exact(ahead);
+            }
             self.partial.extend_from_slice(&rest[..at]);
         }
         while let Some(byte) = rest.get(at) {
