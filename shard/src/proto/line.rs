@@ -1,7 +1,7 @@
 //! The arguments of one control line: tokens, sizes, and the operations made of them.
 //!
 //! A line here is what stands between the blanks after the verb and the line end, see
-//! [`without_line_end`]. No operation is checked against `max_control_line` here (`parser`).
+//! `without_line_end`. No operation is checked against `max_control_line` here (`parser`).
 
 use super::kind::ConnKind;
 use super::ops::{Hpub, Op, Pub, RemoteSub, RemoteUnsub, RoutedMsg, Sub, Unsub};

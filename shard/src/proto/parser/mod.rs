@@ -4,7 +4,7 @@
 //! Not here: the fields of a line (`line`), what an operation does.
 //!
 //! Two roads. An operation that lies whole in the input is borrowed from it; `PUB` has a road of its own
-//! through one pass over its line. An operation that is split over reads goes through [`Parser::resume`],
+//! through one pass over its line. An operation that is split over reads goes through `Parser::resume`,
 //! byte-exact where the last read ended: its line and message gather in `partial` and are borrowed from there.
 //!
 //! Invariants
