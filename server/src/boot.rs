@@ -40,14 +40,17 @@ impl From<Signal> for Event {
 }
 
 /// Runs the server to its end.
-pub fn run(settings: Settings) -> ExitCode {
-    let log = match Log::start(&crate::log::LogOptions::from_options(&settings.options), Clock::Real) {
+pub fn run(settings: &Settings) -> ExitCode {
+    let program = std::env::args().next().unwrap_or_else(|| "pinion".to_owned());
+    let opened = crate::log::LogOptions::from_options(&settings.options.log, &program)
+        .and_then(|options| Log::start(&options, Clock::System).map_err(|error| error.to_string()));
+    let log = match opened {
         Ok(log) => log,
-        Err(error) => return fail(&error.to_string()),
+        Err(error) => return fail(&error),
     };
     log.install();
     let handle = log.handle();
-    match Server::start(&settings, &handle) {
+    match Server::start(settings, &handle) {
         Ok(server) => server.wait(&handle),
         Err(message) => {
             handle.log(Level::Fatal, message);
@@ -180,7 +183,7 @@ impl Server {
             let Ok(event) = self.events.recv() else { unreachable!("the server holds a sender") };
             match event {
                 Event::Signal(signal) => {
-                    tracing::debug!("{}", signal.trapped_line());
+                    tracing::info!("{}", signal.trapped_line());
                     match decide(signal, lame_duck_left.is_some()) {
                         Action::ShutDown { exit_code } => return self.leave(log, exit_code),
                         Action::Abandon { exit_code } => {
@@ -220,10 +223,7 @@ impl Server {
         let sender = self.sender.clone();
         self.shards.run_on_all(move |shard| {
             let sender = sender.clone();
-            shard.start_lame_duck(plan, move || {
-                // The main thread is gone only when the process ends.
-                drop(sender.send(Event::LameDuckDone));
-            });
+            shard.start_lame_duck(plan, move || tell(&sender, Event::LameDuckDone));
         });
     }
 
@@ -242,6 +242,12 @@ impl Server {
                 tracing::error!("a shard ended with: {}", error.0);
             }
         }
+    }
+}
+
+fn tell(sender: &Sender<Event>, event: Event) {
+    if sender.send(event).is_err() {
+        tracing::debug!("the main thread is gone: the process ends");
     }
 }
 
@@ -274,11 +280,12 @@ fn start_shards(
                 }
             };
             let (_shard, run) = start(plan, io, ear);
-            // Nobody waits any more when another shard failed to start.
-            drop(started.send(index));
+            if started.send(index).is_err() {
+                tracing::debug!("shard {index} started, but another one did not");
+            }
             drop(started);
             run.await;
-            drop(sender.send(Event::ShardEnded));
+            tell(&sender, Event::ShardEnded);
         })
         .map_err(|error| format!("shard {index}: {}", error.0))?;
         threads.push(thread);

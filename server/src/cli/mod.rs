@@ -119,8 +119,3 @@ fn print_out(text: &str) {
 fn print_error(line: &str) {
     io::stderr().write_all(format!("{line}\n").as_bytes()).ok();
 }
-
-/// Runs the program with the process's own arguments.
-pub fn main() -> ExitCode {
-    main_with(&mut |_| fail("running the server is not built yet"))
-}
