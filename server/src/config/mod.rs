@@ -6,6 +6,8 @@
 
 pub mod apply;
 pub mod diagnostic;
+#[cfg(test)]
+mod docs;
 pub mod duration;
 pub mod files;
 mod lexer;

@@ -30,6 +30,8 @@ pub const REFERENCED_WEIGHT_MAX: usize = 4 * 1024 * 1024;
 const ENV_DEPTH_MAX: usize = 32;
 /// A `$` and this is the start of a hashed password, not of a variable's name.
 const BCRYPT_PREFIX: &str = "2a$";
+/// Said where a key or a comment could stand.
+const SINGLE_SLASH: &str = "expected a key or a comment, but found a single '/'";
 /// Key that a variable of the environment is parsed under.
 const ENV_KEY: &str = "pk";
 
@@ -175,12 +177,11 @@ impl Parser<'_, '_, '_> {
                 None => return,
                 Some(b'{') => {
                     self.lexer.advance(1);
+                    // Where they are not, the text has ended and so does this loop.
                     self.bare_braces(depth, 1);
                 }
                 Some(b'/') => {
-                    let error = self
-                        .lexer
-                        .error("expected a key or a comment, but found a single '/'");
+                    let error = self.lexer.error(SINGLE_SLASH);
                     self.report_and_resynchronise(error, since);
                 }
                 Some(b'}') => {
@@ -221,7 +222,7 @@ impl Parser<'_, '_, '_> {
                 Some(b'/') => self.lexer.advance(1),
                 Some(_) => {
                     return Err(self.lexer.error(format!(
-                        "expected a top-level value to end with a new line, comment or EOF, but found {}",
+                        "Expected a top-level value to end with a new line, comment or EOF, but got {} instead.",
                         self.lexer.found()
                     )));
                 }
@@ -229,11 +230,12 @@ impl Parser<'_, '_, '_> {
         }
     }
 
-    /// Braces that stand where a key could: what is inside belongs to the map outside.
-    fn bare_braces(&mut self, depth: usize, brace_count: usize) {
+    /// Braces that stand where a key could: what is inside belongs to the map outside. Says whether they were closed;
+    /// the peer lets the last ones be missing.
+    fn bare_braces(&mut self, depth: usize, brace_count: usize) -> bool {
         if brace_count > DEPTH_MAX {
             let at = self.lexer.place();
-            return self.give_up(at, format!("more than {DEPTH_MAX} braces are open"));
+            self.give_up(at, format!("more than {DEPTH_MAX} braces are open"));
         }
         while !self.stopped {
             self.lexer.skip_blank(Blank::All);
@@ -241,33 +243,29 @@ impl Parser<'_, '_, '_> {
                 continue;
             }
             let since = self.lexer.offset();
-            match self.lexer.peek() {
-                // The peer lets the last braces be missing here.
-                None => return,
-                Some(b'}') => return self.lexer.advance(1),
+            let result = match self.lexer.peek() {
+                None => return false,
+                Some(b'}') => {
+                    self.lexer.advance(1);
+                    return true;
+                }
                 Some(b'{') => {
                     self.lexer.advance(1);
-                    self.bare_braces(depth, brace_count + 1);
-                    if let Err(error) = self.end_of_bare_entry("a block") {
-                        self.report_and_resynchronise(error, since);
+                    if !self.bare_braces(depth, brace_count + 1) {
+                        return false;
                     }
+                    self.end_of_bare_entry("a block")
                 }
-                Some(b'/') => {
-                    let error = self
-                        .lexer
-                        .error("expected a key or a comment, but found a single '/'");
-                    self.report_and_resynchronise(error, since);
-                }
-                Some(_) => {
-                    let result = self
-                        .entry(Level::Bare, depth)
-                        .and_then(|()| self.end_of_bare_entry("a block-level value"));
-                    if let Err(error) = result {
-                        self.report_and_resynchronise(error, since);
-                    }
-                }
+                Some(b'/') => Err(self.lexer.error(SINGLE_SLASH)),
+                Some(_) => self
+                    .entry(Level::Bare, depth)
+                    .and_then(|()| self.end_of_bare_entry("a block-level value")),
+            };
+            if let Err(error) = result {
+                self.report_and_resynchronise(error, since);
             }
         }
+        false
     }
 
     fn end_of_bare_entry(&mut self, what: &str) -> Result<(), LexError> {
@@ -285,7 +283,7 @@ impl Parser<'_, '_, '_> {
                 Some(b'/') => self.lexer.advance(1),
                 _ => {
                     return Err(self.lexer.error(format!(
-                        "expected {what} to end with a new line, comma or '}}', but found {}",
+                        "Expected {what} to end with a new line, comma or '}}', but got {} instead.",
                         self.lexer.found()
                     )));
                 }
@@ -305,15 +303,18 @@ impl Parser<'_, '_, '_> {
             match self.lexer.peek() {
                 None => self.give_up(
                     start,
-                    "unexpected EOF: the map that starts here is never closed".to_owned(),
+                    "Unexpected EOF processing map. It starts here and is never closed".to_owned(),
                 ),
                 Some(b'}') => {
                     self.lexer.advance(1);
                     break;
                 }
-                Some(b'/') => self.lexer.advance(1),
+                Some(b'/') => {
+                    let error = self.lexer.error(SINGLE_SLASH);
+                    self.report_and_resynchronise(error, since);
+                }
                 Some(b']') => {
-                    let error = self.lexer.error("unexpected array end ']' in a map");
+                    let error = self.lexer.error("Unexpected array end ']' processing map.");
                     self.report_and_resynchronise(error, since);
                 }
                 Some(_) => {
@@ -344,7 +345,7 @@ impl Parser<'_, '_, '_> {
                 None | Some(b'}') => return Ok(()),
                 Some(_) => {
                     return Err(self.lexer.error(format!(
-                        "expected a map value terminator ',' or a map terminator '}}', but found {}",
+                        "Expected a map value terminator \",\" or a map terminator \"}}\", but got {} instead.",
                         self.lexer.found()
                     )));
                 }
@@ -364,21 +365,21 @@ impl Parser<'_, '_, '_> {
             match self.lexer.peek() {
                 None => self.give_up(
                     start,
-                    "unexpected EOF: the array that starts here is never closed".to_owned(),
+                    "Unexpected EOF processing array. It starts here and is never closed".to_owned(),
                 ),
                 Some(b']') => {
                     self.lexer.advance(1);
                     break;
                 }
                 Some(byte @ (b',' | b'/')) => {
-                    let text = format!("unexpected array value terminator '{}'", char::from(byte));
+                    let text = format!("Unexpected array value terminator '{}'.", char::from(byte));
                     let error = self.lexer.error(text);
                     self.report(error);
                     self.lexer.advance(1);
                 }
                 Some(_) => {
                     let at = self.lexer.place();
-                    let result = self.value(depth).and_then(|value| {
+                    let result = self.value(depth, true).and_then(|value| {
                         items.push(self.node(value, at));
                         self.end_of_list_value()
                     });
@@ -405,7 +406,7 @@ impl Parser<'_, '_, '_> {
                 None | Some(b']') => return Ok(()),
                 Some(_) => {
                     return Err(self.lexer.error(format!(
-                        "expected an array value terminator ',' or an array terminator ']', but found {}",
+                        "Expected an array value terminator \",\" or an array terminator \"]\", but got {} instead.",
                         self.lexer.found()
                     )));
                 }
@@ -451,7 +452,7 @@ impl Parser<'_, '_, '_> {
         if level == Level::Map && matches!(self.lexer.peek(), Some(b',' | b'}')) {
             return Err(no_value());
         }
-        let value = self.value(depth)?;
+        let value = self.value(depth, false)?;
         let node = self.node(value, at);
         self.scope().insert(name.into(), node);
         Ok(())
@@ -463,10 +464,10 @@ impl Parser<'_, '_, '_> {
             .expect("the file's own scope is always there")
     }
 
-    /// Reads a value that stands inside `depth` maps and lists.
-    fn value(&mut self, depth: usize) -> Result<Value, LexError> {
+    /// Reads a value that stands inside `depth` maps and lists, and right inside of a list if `in_list`.
+    fn value(&mut self, depth: usize, in_list: bool) -> Result<Value, LexError> {
         let start = self.lexer.place();
-        match self.lexer.value()? {
+        match self.lexer.value(in_list)? {
             ValueStart::Plain(value) => Ok(value),
             ValueStart::Variable(name) => self.variable(&name, start, depth),
             ValueStart::Map | ValueStart::List if depth >= DEPTH_MAX => {
@@ -502,12 +503,18 @@ impl Parser<'_, '_, '_> {
             }
             None => self.env_variable(name, depth).map_err(|text| LexError {
                 at,
-                text: format!("variable reference for '{name}' could not be parsed: {text}"),
+                text: format!(
+                    "variable reference for '{name}' on line {} could not be parsed: {text}",
+                    at.line
+                ),
             })?,
         };
         value.ok_or_else(|| LexError {
             at,
-            text: format!("variable reference for '{name}' can not be found"),
+            text: format!(
+                "variable reference for '{name}' on line {} can not be found",
+                at.line
+            ),
         })
     }
 
