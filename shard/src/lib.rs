@@ -3,6 +3,10 @@
 //!
 //! Not here: JetStream, config files, JWT, raft. See docs/ARCHITECTURE.md for the code map.
 
+pub mod ids;
 pub mod io;
+pub mod limits;
+pub mod mesh;
 pub mod proto;
 pub mod subject;
+pub mod sublist;
