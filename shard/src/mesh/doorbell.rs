@@ -81,14 +81,18 @@ impl Doorbell {
         word.swap(0, Ordering::Acquire)
     }
 
-    /// Whether any lane has news.
+    /// Whether any lane has news; `with_data`: the data lanes count too.
     #[inline]
-    pub fn has_news(&self) -> bool {
-        (self.interest.load(Ordering::Relaxed)
-            | self.data.load(Ordering::Relaxed)
+    pub fn has_news(&self, with_data: bool) -> bool {
+        let data = if with_data {
+            self.data.load(Ordering::Relaxed)
+        } else {
+            0
+        };
+        let rest = self.interest.load(Ordering::Relaxed)
             | self.room.load(Ordering::Relaxed)
-            | self.job.load(Ordering::Relaxed))
-            != 0
+            | self.job.load(Ordering::Relaxed);
+        data | rest != 0
     }
 
     /// Raises the sleeping flag; the caller then asks [`Doorbell::has_news`] once more before it parks.
@@ -141,7 +145,7 @@ mod loom_tests {
                     continue;
                 }
                 doorbell.fall_asleep();
-                if doorbell.has_news() {
+                if doorbell.has_news(true) {
                     doorbell.wake_up();
                     continue;
                 }

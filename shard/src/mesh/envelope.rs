@@ -148,7 +148,7 @@ impl Head {
 }
 
 /// Appends a message for `groups` to a batch.
-pub fn append_message<'g>(
+pub(crate) fn append_message<'g>(
     out: &mut Vec<u8>,
     message: &Message<'_>,
     groups: impl Iterator<Item = &'g [u8]> + Clone,
@@ -192,7 +192,7 @@ pub fn append_message<'g>(
 }
 
 /// Appends the answer that nobody got a request.
-pub fn append_not_delivered(
+pub(crate) fn append_not_delivered(
     out: &mut Vec<u8>,
     origin: ConnectionId,
     request: u32,
@@ -219,7 +219,7 @@ pub fn append_not_delivered(
 }
 
 /// Appends the wish that a publisher be held for a moment.
-pub fn append_stall(out: &mut Vec<u8>, origin: ConnectionId) {
+pub(crate) fn append_stall(out: &mut Vec<u8>, origin: ConnectionId) {
     Head {
         kind: KIND_STALL,
         flags: 0,

@@ -85,6 +85,8 @@ pub(super) struct Link {
     credit_size: usize,
     // Out.
     flow_out: Arc<Flow>,
+    /// At least what is in flight: what the target returned is seen when this reaches the credit.
+    in_flight_bound: usize,
     data_out: Producer<Batch>,
     empties: Consumer<Vec<u8>>,
     open: Vec<u8>,
@@ -110,6 +112,7 @@ pub(super) fn pair(size: MeshSize, to_a: Reach, to_b: Reach) -> (Link, Link) {
         reach: to_b,
         credit_size: size.credit_size,
         flow_out: Arc::clone(&flow_ab),
+        in_flight_bound: 0,
         data_out: a_data_out,
         empties: a_empties,
         open: Vec::new(),
@@ -124,6 +127,7 @@ pub(super) fn pair(size: MeshSize, to_a: Reach, to_b: Reach) -> (Link, Link) {
         reach: to_a,
         credit_size: size.credit_size,
         flow_out: flow_ba,
+        in_flight_bound: 0,
         data_out: b_data_out,
         empties: b_empties,
         open: Vec::new(),
@@ -218,6 +222,7 @@ impl Link {
         let size = bytes.len();
         // Before the push, so that the target never subtracts what was not added.
         self.flow_out.in_flight.fetch_add(size, Ordering::Relaxed);
+        self.in_flight_bound += size;
         assert!(
             self.data_out.push(Batch { bytes }).is_ok(),
             "only this side fills the lane"
@@ -226,8 +231,10 @@ impl Link {
     }
 
     fn has_credit(&mut self) -> bool {
-        let in_flight = self.flow_out.in_flight.load(Ordering::Relaxed);
-        in_flight + self.open.len() < self.credit_size && !self.data_out.is_full()
+        if self.in_flight_bound + self.open.len() >= self.credit_size {
+            self.in_flight_bound = self.flow_out.in_flight.load(Ordering::Relaxed);
+        }
+        self.in_flight_bound + self.open.len() < self.credit_size && !self.data_out.is_full()
     }
 
     pub(super) fn is_blocked(&mut self) -> bool {

@@ -17,6 +17,7 @@ mod link;
 mod ring;
 
 pub use doorbell::{Doorbell, Lane};
+pub(crate) use envelope::append_message;
 pub use envelope::{Envelope, Envelopes, Groups, Message};
 pub use interest::{InterestChange, InterestKey};
 pub use link::{Batch, MeshSize};
@@ -221,7 +222,7 @@ impl Mesh {
         groups: impl Iterator<Item = &'g [u8]> + Clone,
     ) {
         self.open.set(self.open.get() | 1 << target);
-        envelope::append_message(self.link(target).borrow_mut().open_batch(), message, groups);
+        append_message(self.link(target).borrow_mut().open_batch(), message, groups);
     }
 
     /// Appends an answer to a batch that came from `target`; dropped and counted beyond the overflow bound.

@@ -57,21 +57,21 @@ unsafe impl<T: Send> Send for Shared<T> {}
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 /// The side that pushes.
-pub struct Producer<T> {
+pub(super) struct Producer<T> {
     shared: Arc<Shared<T>>,
     tail: usize,
     head_seen: usize,
 }
 
 /// The side that pops.
-pub struct Consumer<T> {
+pub(super) struct Consumer<T> {
     shared: Arc<Shared<T>>,
     head: usize,
     tail_seen: usize,
 }
 
 /// A ring for `capacity` values, at least one.
-pub fn ring<T: Send>(capacity: usize) -> (Producer<T>, Consumer<T>) {
+pub(super) fn ring<T: Send>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     assert!(capacity > 0, "a ring holds at least one value");
     let slots = (0..capacity)
         .map(|_| UnsafeCell::new(MaybeUninit::uninit()))
@@ -97,7 +97,7 @@ pub fn ring<T: Send>(capacity: usize) -> (Producer<T>, Consumer<T>) {
 
 impl<T> Producer<T> {
     /// Puts `value` at the end, or gives it back when the ring is full.
-    pub fn push(&mut self, value: T) -> Result<(), T> {
+    pub(super) fn push(&mut self, value: T) -> Result<(), T> {
         if self.is_full() {
             return Err(value);
         }
@@ -115,24 +115,18 @@ impl<T> Producer<T> {
     }
 
     /// Whether the next push would be refused.
-    pub fn is_full(&mut self) -> bool {
+    pub(super) fn is_full(&mut self) -> bool {
         if self.tail - self.head_seen < self.shared.slots.len() {
             return false;
         }
         self.head_seen = self.shared.head.0.load(Ordering::Acquire);
         self.tail - self.head_seen == self.shared.slots.len()
     }
-
-    /// Values inside, as far as this side has seen.
-    pub fn depth(&mut self) -> usize {
-        self.head_seen = self.shared.head.0.load(Ordering::Acquire);
-        self.tail - self.head_seen
-    }
 }
 
 impl<T> Consumer<T> {
     /// Takes the oldest value.
-    pub fn pop(&mut self) -> Option<T> {
+    pub(super) fn pop(&mut self) -> Option<T> {
         if self.head == self.tail_seen {
             self.tail_seen = self.shared.tail.0.load(Ordering::Acquire);
             if self.head == self.tail_seen {
@@ -141,10 +135,13 @@ impl<T> Consumer<T> {
         }
         let slot = self.head % self.shared.slots.len();
         let value = self.shared.slots[slot].with_mut(|cell| {
+            // SAFETY: the pointer is that of a slot of ours, which nobody else touches now.
+            #[expect(unsafe_code, reason = "see the cursors' invariants")]
+            let cell = unsafe { &*cell };
             // SAFETY: the slot lies in head..tail, so it was written and the producer leaves it alone.
             #[expect(unsafe_code, reason = "see the cursors' invariants")]
             unsafe {
-                (*cell).assume_init_read()
+                cell.assume_init_read()
             }
         });
         self.head += 1;
@@ -174,7 +171,7 @@ mod tests {
         assert_eq!(producer.push(Box::new(3)).map_err(|value| *value), Err(3));
         assert_eq!(consumer.pop().as_deref(), Some(&1));
         assert!(producer.push(Box::new(4)).is_ok());
-        assert_eq!(producer.depth(), 2);
+        assert!(producer.is_full());
         assert_eq!(consumer.pop().as_deref(), Some(&2));
         assert_eq!(consumer.pop().as_deref(), Some(&4));
         assert!(consumer.pop().is_none());

@@ -11,7 +11,13 @@
 //!   `is_valid`           subjects from config, JWT and API: `is_insertable`, and no white space
 //! A publish subject of a client that is not pedantic is not checked at all; with an empty token it matches nothing.
 
+mod function;
+pub mod mapping;
+pub mod transform;
 pub mod wildcard;
+
+#[cfg(test)]
+mod tests;
 
 /// What stands between two tokens.
 pub const SEPARATOR: u8 = b'.';
@@ -139,90 +145,4 @@ fn has_early_rest(subject: &[u8]) -> bool {
         previous = pair[0];
     }
     false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// subject, is_valid, is_insertable, is_valid_literal (pedantic publish), is_literal
-    const TABLE: &[(&[u8], bool, bool, bool, bool)] = &[
-        (b"foo", true, true, true, true),
-        (b"foo.bar.baz", true, true, true, true),
-        (b"", false, false, false, true),
-        (b".", false, false, false, true),
-        (b".foo", false, false, false, true),
-        (b"foo.", false, false, false, true),
-        (b"foo..bar", false, false, false, true),
-        (b"*", true, true, false, false),
-        (b">", true, true, false, false),
-        (b"foo.*", true, true, false, false),
-        (b"foo.*.bar", true, true, false, false),
-        (b"foo.>", true, true, false, false),
-        (b">.foo", false, false, false, false),
-        (b"foo.>.bar", false, false, false, false),
-        (b">.>", false, false, false, false),
-        (b"foo.>.", false, false, false, false),
-        (b"foo*", true, true, true, true),
-        (b"*foo", true, true, true, true),
-        (b"foo.b*r.baz", true, true, true, true),
-        (b"foo.>>", true, true, true, true),
-        (b"foo>.bar", true, true, true, true),
-        (b">>.bar", true, true, true, true),
-        (b"**", true, true, true, true),
-        (b"foo bar", false, true, true, true),
-        (b"foo. .bar", false, true, true, true),
-        (b"foo.\t", false, true, true, true),
-        (b"foo.b\x0cr", false, true, true, true),
-        (b"foo.b\x0br", true, true, true, true),
-        (b"foo.\xff\x00", true, true, true, true),
-    ];
-
-    /// Every rule decides each subject of the table as the peer does.
-    /// Covers: TestSublistValidLiteralSubjects
-    /// Covers: TestSubjectIsLiteral
-    #[test]
-    fn rules_decide_as_the_table_says() {
-        for &(subject, valid, insertable, pedantic, literal) in TABLE {
-            let shown = String::from_utf8_lossy(subject);
-            assert_eq!(is_valid(subject), valid, "is_valid {shown:?}");
-            assert_eq!(is_insertable(subject), insertable, "is_insertable {shown:?}");
-            assert_eq!(is_valid_literal(subject), pedantic, "is_valid_literal {shown:?}");
-            assert_eq!(is_literal(subject), literal, "is_literal {shown:?}");
-            assert_eq!(
-                is_valid_publish(subject),
-                valid && literal,
-                "is_valid_publish {shown:?}"
-            );
-        }
-    }
-
-    /// The strict form also refuses NUL, broken UTF-8 and the replacement character.
-    #[test]
-    fn strict_subjects_are_clean_text() {
-        assert!(is_valid_strict("foo.\u{e9}".as_bytes()));
-        for bad in [
-            &b"foo.\x00"[..],
-            b"foo.\xff",
-            "foo.\u{fffd}".as_bytes(),
-            b"foo..bar",
-        ] {
-            assert!(!is_valid_strict(bad), "{bad:?}");
-        }
-    }
-
-    /// Tokens come out in order, empty ones included, and can be counted and picked.
-    #[test]
-    fn tokens_walk_the_subject() {
-        let all = |subject| tokens(subject).collect::<Vec<&[u8]>>();
-        assert_eq!(all(b"a.bc.d"), [&b"a"[..], b"bc", b"d"]);
-        assert_eq!(all(b".a."), [&b""[..], b"a", b""]);
-        assert_eq!(all(b""), [&b""[..]]);
-        assert_eq!(
-            (token_count(b""), token_count(b"a"), token_count(b"a.b.c")),
-            (0, 1, 3)
-        );
-        assert_eq!(token_at(b"a.b.c", 2), Some(&b"c"[..]));
-        assert_eq!(token_at(b"a.b.c", 3), None);
-    }
 }

@@ -6,7 +6,7 @@
 //! lean on: a pattern token that merely starts with `*` (such as `*x`) covers any token in `is_subset`, and in
 //! `collides` two patterns meet at a token as soon as one side starts with `*` or `>`.
 
-use super::{first_token, is_literal, token_count, tokens, ANY_TOKEN, REST, SEPARATOR};
+use super::{first_token, is_literal, token_count, tokens, ANY_TOKEN, REST};
 
 /// What is left after a pattern ran along a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,20 +99,7 @@ pub fn collides(one: &[u8], other: &[u8]) -> bool {
         })
 }
 
-/// The tokens before the first wildcard, with the separator that follows them: what a subject must start with.
-#[inline]
-pub fn literal_prefix(pattern: &[u8]) -> &[u8] {
-    let mut at = 0;
-    while at < pattern.len() {
-        let token = first_token(&pattern[at..]);
-        if matches!(token, [ANY_TOKEN | REST]) {
-            return &pattern[..at];
-        }
-        at += token.len() + 1;
-    }
-    pattern
-}
-
+/// Also true for a `>` in the middle, which is no valid pattern, but the peer compares those too.
 fn has_rest(pattern: &[u8]) -> bool {
-    matches!(pattern, [REST] | [.., SEPARATOR, REST])
+    tokens(pattern).any(|token| token == [REST])
 }

@@ -9,7 +9,8 @@
 //!   length <= RESULTS_MAX, and the entries of all results <= RESULT_ENTRIES_MAX, one large result excepted
 //!
 //! A changed literal subject costs one lookup. A changed pattern costs a scan over a dense array of hashes of the
-//! cached subjects' first tokens, whatever the number of subscriptions; only those with equal hashes are looked at.
+//! cached subjects' first or second tokens, whatever the number of subscriptions; only subjects whose hashes are equal
+//! are looked at. A pattern such as `*.*.x` has neither and is compared with every cached subject.
 
 use std::rc::Rc;
 
@@ -36,9 +37,9 @@ pub(super) struct Cache<E: Entry> {
     /// Positions in `slots` by the hash of the subject.
     table: HashTable<u32>,
     slots: Vec<Slot<E>>,
-    /// Beside `slots`: short hashes of the first token and of the first two.
-    first_token: Vec<u32>,
-    two_tokens: Vec<u32>,
+    /// Beside `slots`: short hashes of the first and of the second token.
+    first_hashes: Vec<u16>,
+    second_hashes: Vec<u16>,
     /// Where the search for a result to give up goes on.
     hand: usize,
     entries: usize,
@@ -62,8 +63,8 @@ impl<E: Entry> Cache<E> {
         Cache {
             table: HashTable::new(),
             slots: Vec::new(),
-            first_token: Vec::new(),
-            two_tokens: Vec::new(),
+            first_hashes: Vec::new(),
+            second_hashes: Vec::new(),
             hand: 0,
             entries: 0,
             results_max,
@@ -114,7 +115,7 @@ impl<E: Entry> Cache<E> {
             self.evict_one();
         }
         let at = u32::try_from(self.slots.len()).expect("bounded by results_max");
-        let (first, two) = self.prefix_hashes(subject);
+        let [first, second] = token_pair(subject).map(|token| self.short_hash(token));
         self.table
             .insert_unique(hash, at, |&at| self.slots[at as usize].hash);
         self.slots.push(Slot {
@@ -123,8 +124,8 @@ impl<E: Entry> Cache<E> {
             result: Rc::clone(result),
             used: false,
         });
-        self.first_token.push(first);
-        self.two_tokens.push(two);
+        self.first_hashes.push(first);
+        self.second_hashes.push(second);
         self.entries += size;
     }
 
@@ -143,38 +144,35 @@ impl<E: Entry> Cache<E> {
         if self.slots.is_empty() {
             return;
         }
-        let first = first_token(pattern);
-        if is_wildcard_token(first) {
-            let everything = |cache: &Self, from| (from < cache.slots.len()).then_some(from);
-            self.drop_where(everything, pattern);
-            return;
-        }
-        let after_first = pattern.get(first.len() + 1..).unwrap_or_default();
-        let (wanted_first, wanted_two) = self.prefix_hashes(pattern);
-        if is_wildcard_token(first_token(after_first)) {
-            self.drop_where(
-                |cache, from| find_from(&cache.first_token, from, wanted_first),
-                pattern,
-            );
-        } else {
-            self.drop_where(
-                |cache, from| find_from(&cache.two_tokens, from, wanted_two),
-                pattern,
-            );
-        }
-    }
-
-    /// Drops the results among the candidates whose subjects the pattern matches. `candidate` gives the next one.
-    fn drop_where(&mut self, candidate: impl Fn(&Self, usize) -> Option<usize>, pattern: &[u8]) {
+        let wanted = token_pair(pattern);
+        let [first, second] = wanted.map(|token| (!is_wildcard_token(token)).then(|| self.short_hash(token)));
+        // A pattern of one token is a wildcard, so that its missing second token is not asked for.
+        let (scanned, hash) = match (first, second) {
+            (None, _) if wanted[1].is_empty() => (Scan::All, 0),
+            (_, Some(hash)) => (Scan::Second, hash),
+            (Some(hash), None) => (Scan::First, hash),
+            (None, None) => (Scan::All, 0),
+        };
         let mut from = 0;
-        while let Some(at) = candidate(self, from) {
+        while let Some(at) = self.candidate(scanned, from, hash) {
             from = at;
-            if matches(&self.slots[at].subject, pattern) {
+            if first.is_none_or(|first| self.first_hashes[at] == first)
+                && matches(&self.slots[at].subject, pattern)
+            {
                 // The last slot moves here and is looked at next.
                 self.drop_slot(at);
             } else {
                 from += 1;
             }
+        }
+    }
+
+    /// The next slot at or after `from` that may be affected.
+    fn candidate(&self, scan: Scan, from: usize, hash: u16) -> Option<usize> {
+        match scan {
+            Scan::All => (from < self.slots.len()).then_some(from),
+            Scan::First => find_from(&self.first_hashes, from, hash),
+            Scan::Second => find_from(&self.second_hashes, from, hash),
         }
     }
 
@@ -192,8 +190,8 @@ impl<E: Entry> Cache<E> {
             *moved.expect("the table names every slot") = position(at);
         }
         let slot = self.slots.swap_remove(at);
-        self.first_token.swap_remove(at);
-        self.two_tokens.swap_remove(at);
+        self.first_hashes.swap_remove(at);
+        self.second_hashes.swap_remove(at);
         self.entries -= slot.result.size();
         slot.result.mark_stale();
     }
@@ -220,14 +218,24 @@ impl<E: Entry> Cache<E> {
         std::mem::replace(&mut self.seen[low as usize & (SEEN_SLOTS - 1)], high) == high
     }
 
-    fn prefix_hashes(&self, subject: &[u8]) -> (u32, u32) {
-        let first = first_token(subject);
-        let two = subject
-            .get(first.len() + 1..)
-            .map_or(first.len(), |rest| first.len() + 1 + first_token(rest).len());
-        let short = |bytes| split(self.seed.bytes(bytes))[0];
-        (short(first), short(&subject[..two]))
+    fn short_hash(&self, token: &[u8]) -> u16 {
+        let [_, _, high, low, ..] = self.seed.bytes(token).to_be_bytes();
+        u16::from_be_bytes([high, low])
     }
+}
+
+/// Which hashes narrow a pattern down.
+#[derive(Clone, Copy)]
+enum Scan {
+    All,
+    First,
+    Second,
+}
+
+/// The first two tokens; the second is empty when there is none.
+fn token_pair(subject: &[u8]) -> [&[u8]; 2] {
+    let first = first_token(subject);
+    [first, subject.get(first.len() + 1..).map_or(&[], first_token)]
 }
 
 impl<E: Entry> Drop for Cache<E> {
@@ -237,11 +245,15 @@ impl<E: Entry> Drop for Cache<E> {
 }
 
 /// The first position at or after `from` that holds `wanted`; compares in blocks, which the compiler vectorises.
-fn find_from(hashes: &[u32], from: usize, wanted: u32) -> Option<usize> {
-    const BLOCK: usize = 64;
+fn find_from(hashes: &[u16], from: usize, wanted: u16) -> Option<usize> {
+    const BLOCK: usize = 128;
     let mut at = from;
     for block in hashes.get(from..)?.chunks(BLOCK) {
-        if block.iter().fold(false, |hit, &hash| hit | (hash == wanted)) {
+        if block
+            .iter()
+            .fold(0, |hits, &hash| hits | u16::from(hash == wanted))
+            != 0
+        {
             return block
                 .iter()
                 .position(|&hash| hash == wanted)

@@ -28,7 +28,7 @@ use std::rc::Rc;
 use hashbrown::HashTable;
 
 pub use cache::{RESULTS_MAX, RESULT_ENTRIES_MAX};
-pub use queue::{scale, QueueMatch};
+pub use queue::QueueMatch;
 pub use result::MatchResult;
 
 use self::cache::Cache;
@@ -238,6 +238,19 @@ impl<E: Entry> Sublist<E> {
             return false;
         }
         self.find_literal(hash, subject).is_some() || self.wildcards.walk(subject, &mut Vec::new(), |_| true)
+    }
+
+    /// The plain entries at exactly `subject`, a pattern or not; nothing is matched.
+    pub fn plain_at(&self, subject: &[u8]) -> &[E] {
+        let subscribers = if is_literal(subject) {
+            self.find_literal(self.seed.bytes(subject), subject)
+                .map(|id| &self.literals[id].subscribers)
+        } else {
+            self.wildcards
+                .find(subject)
+                .map(|id| self.wildcards.subscribers(id))
+        };
+        subscribers.map_or(&[], Subscribers::plain)
     }
 
     /// How many entries the list holds.

@@ -10,6 +10,8 @@ use super::subscribers::{QueueGroup, Subscribers};
 use super::Entry;
 
 /// Everyone a message to one subject goes to. Only the flag ever changes.
+///
+/// It holds clones of the entries, so who keeps a result should let go of it once it is stale.
 #[derive(Debug)]
 pub struct MatchResult<E> {
     /// Each gets a copy.

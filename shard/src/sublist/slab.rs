@@ -1,7 +1,8 @@
 //! Numbered slots in chunks: compact nodes without a heap block each.
 //!
 //! Owns: the memory of nodes of one kind and the numbers that name them. A number stays valid until it is freed and
-//! is reused afterwards. A chunk whose slots are all free gives its memory back, the first one excepted.
+//! is reused afterwards. A chunk whose slots are all free gives its memory back, the first one excepted; once no slot
+//! is in use, nothing else is kept.
 
 /// The name of a slot.
 pub(super) type Id = u32;
@@ -75,7 +76,19 @@ impl<T> Slab<T> {
             chunk.slots = Vec::new();
         }
         self.free.push(id);
+        if self.free.len() == self.slot_count {
+            self.reset();
+        }
         value
+    }
+
+    fn reset(&mut self) {
+        self.chunks.truncate(1);
+        self.chunks.shrink_to(1);
+        self.chunks[0].slots.clear();
+        self.slot_count = 0;
+        self.free.clear();
+        self.free.shrink_to(CHUNK_SLOTS);
     }
 
     /// The first slot in use at or after `id`.

@@ -91,6 +91,15 @@ impl<E: Entry> Subscribers<E> {
         }
     }
 
+    /// The entries without a queue group.
+    pub(super) fn plain(&self) -> &[E] {
+        match self {
+            Subscribers::None => &[],
+            Subscribers::One(entry) => std::slice::from_ref(entry),
+            Subscribers::Many(many) => &many.plain.list,
+        }
+    }
+
     /// Calls `visit` with the queue and the entry of every subscriber.
     pub(super) fn for_each(&self, visit: &mut impl FnMut(Option<&[u8]>, &E)) {
         match self {

@@ -247,3 +247,223 @@ fn only_affected_results_become_stale() {
         }
     }
 }
+
+/// Ten thousand subscribers of one subject leave in any order without walks over the others, and the rest stays right.
+#[test]
+fn many_subscribers_of_one_subject_come_and_go() {
+    let mut list = Sublist::new(SEED);
+    let all = 10_000;
+    for (subject, queue) in [(&b"a.b"[..], None), (b"a.*", Some(&b"q"[..]))] {
+        for key in 0..all {
+            assert_eq!(list.insert(subject, queue, sub(key)), Ok(None));
+        }
+        assert_eq!(
+            list.insert(subject, queue, Sub { key: 7, weight: 2 }),
+            Ok(Some(sub(7)))
+        );
+        for key in (0..all).filter(|key| key % 2 == 0) {
+            assert_eq!(list.remove(subject, queue, key), Some(sub(key)));
+            assert_eq!(list.remove(subject, queue, key), None);
+        }
+    }
+    let (plain, queues) = answer_of(&list.matches(b"a.b"));
+    let odd: Vec<u32> = (0..all).filter(|key| key % 2 == 1).collect();
+    let keys = |subs: &[Sub]| subs.iter().map(|sub| sub.key).collect::<Vec<_>>();
+    assert_eq!(keys(&plain), odd);
+    assert_eq!(keys(&queues[&b"q"[..]]), odd);
+    assert_eq!(list.matches(b"a.b").queues[0].weight_sum(), 5001);
+    for &key in odd.iter().rev() {
+        assert!(list.remove(b"a.b", None, key).is_some());
+        assert!(list.remove(b"a.*", Some(b"q"), key).is_some());
+    }
+    assert_eq!((list.count(), list.has_interest(b"a.b")), (0, false));
+}
+
+/// Groups of the same name at several patterns are one group of a message; other names are their own.
+/// Covers: TestSublistBasicQueueResults
+#[test]
+fn groups_of_one_name_are_joined() {
+    let mut list = Sublist::new(SEED);
+    let subs: [(&[u8], &[u8]); 4] = [(b"a.b", b"q"), (b"a.*", b"q"), (b">", b"p"), (b"a.>", b"q")];
+    for (key, (subject, queue)) in subs.into_iter().enumerate() {
+        list.insert(subject, Some(queue), sub(u32::try_from(key).unwrap()))
+            .unwrap();
+    }
+    let result = list.matches(b"a.b");
+    let sizes: Vec<_> = result
+        .queues
+        .iter()
+        .map(|queue| (&*queue.name, queue.members.len()))
+        .collect();
+    assert_eq!(sizes, [(&b"p"[..], 1), (b"q", 3)]);
+    assert_eq!(result.fanout(), 2);
+}
+
+/// A full cache keeps its size, keeps what is used, does not let single subjects in, and marks what leaves it.
+/// Covers: TestSublistCache
+#[test]
+fn full_cache_keeps_what_is_used() {
+    let mut list = Sublist::with_cache_size(SEED, 8);
+    list.insert(b"a.*", None, sub(1)).unwrap();
+    let subject = |number: u32| format!("a.{number}").into_bytes();
+    let kept: Vec<_> = (0..8).map(|number| list.matches(&subject(number))).collect();
+    for number in 100..200 {
+        let once = list.matches(&subject(number));
+        assert_eq!((once.plain.len(), once.is_stale()), (1, true));
+    }
+    assert!(kept.iter().all(|result| !result.is_stale()));
+    assert_eq!(list.stats().cached, 8);
+    for number in 1..8 {
+        assert!(Rc::ptr_eq(
+            &list.matches(&subject(number)),
+            &kept[number as usize]
+        ));
+    }
+    assert!(list.matches(b"a.twice").is_stale());
+    assert!(!list.matches(b"a.twice").is_stale());
+    let stale: Vec<bool> = kept.iter().map(|result| result.is_stale()).collect();
+    assert_eq!(stale, [true, false, false, false, false, false, false, false]);
+    assert_eq!(list.stats().cached, 8);
+    drop(list);
+    assert!(kept.iter().all(|result| result.is_stale()));
+}
+
+/// Large results push others out, so that the cache's memory stays bounded.
+#[test]
+fn large_results_have_a_budget() {
+    let mut list = Sublist::new(SEED);
+    let subscribers = u32::try_from(RESULT_ENTRIES_MAX / 4).unwrap();
+    for key in 0..subscribers {
+        list.insert(b"big.*", None, sub(key)).unwrap();
+    }
+    let kept: Vec<_> = (0..6)
+        .map(|number| list.matches(format!("big.{number}").as_bytes()))
+        .collect();
+    assert_eq!(kept.iter().filter(|result| !result.is_stale()).count(), 4);
+    assert_eq!(list.stats().cached, 4);
+    for key in 0..subscribers * 5 {
+        list.insert(b"big.*", None, sub(key)).unwrap();
+    }
+    assert!(!list.matches(b"big.1").is_stale());
+    assert_eq!(list.stats().cached, 1);
+}
+
+/// The numbers of /subsz count what happened.
+/// Covers: TestSublistAddCacheHitRate
+#[test]
+fn stats_count() {
+    let mut list = Sublist::new(SEED);
+    assert_eq!(list.stats(), Stats::default());
+    assert_eq!(
+        (list.stats().cache_hit_rate(), list.stats().fanout_average()),
+        (0.0, 0.0)
+    );
+    list.insert(b"a.b", None, sub(1)).unwrap();
+    list.insert(b"a.>", None, sub(2)).unwrap();
+    list.insert(b"a.>", Some(b"q"), sub(3)).unwrap();
+    list.insert(b"x", None, sub(4)).unwrap();
+    list.remove(b"x", None, 4).unwrap();
+    assert_eq!(list.remove(b"x", None, 4), None);
+    for subject in [&b"a.b"[..], b"a.b", b"a.c", b"nobody", b"a..b"] {
+        list.matches(subject);
+    }
+    let mut stats = list.stats();
+    let expected = Stats {
+        subscriptions: 3,
+        cached: 3,
+        inserts: 4,
+        removes: 1,
+        matches: 5,
+        cache_hits: 1,
+        fanout_max: 3,
+        fanout_sum: 5,
+    };
+    assert_eq!(stats, expected);
+    stats.add(&expected);
+    assert_eq!(
+        (stats.subscriptions, stats.fanout_max, stats.fanout_sum),
+        (6, 3, 10)
+    );
+    assert_eq!(
+        (stats.cache_hit_rate(), stats.fanout_average()),
+        (0.2, 10.0 / 6.0)
+    );
+}
+
+/// While a page walk goes on, others come and go: what stays is shown once.
+#[test]
+fn pages_survive_changes() {
+    let mut list = Sublist::new(SEED);
+    let subject = |key: u32| match key % 3 {
+        0 => format!("lit.{key}"),
+        1 => format!("wild.{key}.*"),
+        _ => format!("wild.{}.*.deep.{key}.>", key / 6),
+    };
+    for key in 0..3000 {
+        list.insert(subject(key).as_bytes(), None, sub(key)).unwrap();
+    }
+    let mut shown = BTreeMap::<u32, u32>::new();
+    let mut cursor = Some(Cursor::START);
+    let mut round = 0;
+    while let Some(from) = cursor {
+        cursor = list.for_each_from(from, 50, |shown_subject, queue, sub| {
+            assert_eq!((shown_subject, queue), (subject(sub.key).as_bytes(), None));
+            *shown.entry(sub.key).or_default() += 1;
+        });
+        for key in (0..3000).filter(|key| key % 7 == round % 7) {
+            // Every seventh of the numbers not divisible by 5 goes or comes back.
+            if key % 5 != 0 && list.remove(subject(key).as_bytes(), None, key).is_none() {
+                list.insert(subject(key).as_bytes(), None, sub(key)).unwrap();
+            }
+        }
+        list.wildcards.check();
+        round += 1;
+    }
+    assert!(round > 20);
+    assert!((0..3000).filter(|key| key % 5 == 0).all(|key| shown[&key] == 1));
+}
+
+/// Two lists with the same seed and history show the same order; hash tables do not shine through.
+#[test]
+fn equal_histories_give_equal_orders() {
+    let order = |seed| {
+        let mut list = Sublist::new(seed);
+        for key in 0..500 {
+            list.insert(format!("{}.x.{key}", key % 10).as_bytes(), None, sub(key))
+                .unwrap();
+            list.insert(format!("{}.*.{key}", key % 10).as_bytes(), None, sub(key))
+                .unwrap();
+        }
+        let mut order = Vec::new();
+        list.for_each_from(Cursor::START, usize::MAX, |subject, _, sub| {
+            order.push((subject.to_vec(), sub.key))
+        });
+        order
+    };
+    assert_eq!(order(1), order(1));
+    assert_eq!(order(1), order(2));
+}
+
+/// Patterns a thousand tokens deep, with a fork at each level, neither overflow the stack nor take for ever.
+#[test]
+fn deep_patterns_are_walked_without_recursion() {
+    let mut list = Sublist::new(SEED);
+    let depth = 1000;
+    let stars = |count: u32| vec!["*"; count as usize].join(".");
+    for count in 1..=depth {
+        list.insert(stars(count).as_bytes(), None, sub(count)).unwrap();
+        list.insert(format!("{}.a", stars(count)).as_bytes(), None, sub(count))
+            .unwrap();
+    }
+    let subject = vec!["a"; depth as usize].join(".");
+    let (plain, _) = answer_of(&list.matches(subject.as_bytes()));
+    assert_eq!(plain, [sub(depth - 1), sub(depth)]);
+    list.wildcards.check();
+    for count in 1..=depth {
+        assert!(list.remove(stars(count).as_bytes(), None, count).is_some());
+        assert!(list
+            .remove(format!("{}.a", stars(count)).as_bytes(), None, count)
+            .is_some());
+    }
+    assert_eq!(list.wildcards.node_count(), 0);
+}

@@ -94,6 +94,10 @@ impl<E: Entry> Trie<E> {
         }
     }
 
+    pub(super) fn subscribers(&self, id: Id) -> &Subscribers<E> {
+        &self.nodes[id].subscribers
+    }
+
     pub(super) fn subscribers_mut(&mut self, id: Id) -> &mut Subscribers<E> {
         &mut self.nodes[id].subscribers
     }

@@ -38,7 +38,6 @@ impl UringIo {
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the seam to the wall clock")]
-    #[expect(clippy::unused_self, reason = "the simulated handle needs itself")]
     pub(super) fn wall(&self) -> WallTime {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         WallTime(nanos(since))
@@ -49,7 +48,6 @@ impl UringIo {
         self.entropy.next()
     }
 
-    #[expect(clippy::unused_self, reason = "the simulated handle needs itself")]
     pub(super) fn fill_secret(&self, bytes: &mut [u8]) {
         fill_random(bytes);
     }
@@ -67,12 +65,10 @@ impl UringIo {
         );
     }
 
-    #[expect(clippy::unused_self, reason = "the simulated handle needs itself")]
     pub(super) async fn sleep(&self, duration: Duration) {
         glommio::timer::sleep(duration).await;
     }
 
-    #[expect(clippy::unused_self, reason = "the simulated handle needs itself")]
     pub(super) async fn yield_if_needed(&self) {
         glommio::executor().yield_if_needed().await;
     }

@@ -165,7 +165,7 @@ impl UringStream {
         for (slice, piece) in slices.iter_mut().zip(pieces) {
             *slice = IoSlice::new(piece);
         }
-        let mut control = [MaybeUninit::uninit(); 0];
+        let mut control: [MaybeUninit<u8>; 0] = [];
         Ok(rustix::net::sendmsg(
             self.fd(),
             &slices[..count],
