@@ -4,7 +4,7 @@
 
 use std::task::{Context, Poll};
 
-use super::{simulated, uring};
+use super::{simulated, uring, Io};
 
 /// What other shards and threads hold: rings the bell of one shard.
 #[derive(Clone)]
@@ -21,6 +21,18 @@ impl Bell {
         match self {
             Bell::Uring(bell) => bell.ring(),
             Bell::Simulated(bell) => bell.ring(),
+        }
+    }
+
+    /// The listening side; made on the shard that listens, once.
+    ///
+    /// # Errors
+    /// Out of file descriptors.
+    pub fn ear(&self, io: &Io) -> std::io::Result<BellEar> {
+        match (self, io) {
+            (Bell::Uring(bell), Io::Uring(_)) => Ok(BellEar::Uring(bell.ear()?)),
+            (Bell::Simulated(bell), Io::Simulated(io)) => Ok(BellEar::Simulated(bell.ear(io))),
+            _ => unreachable!("a bell never changes its world"),
         }
     }
 }

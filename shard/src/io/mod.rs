@@ -16,6 +16,7 @@ use std::time::Duration;
 
 mod bell;
 mod clock;
+pub mod disk;
 mod gate;
 mod net;
 pub mod simulated;

@@ -1,10 +1,12 @@
 //! The real outside: glommio executors on io_uring, kernel sockets, the system's clock and randomness.
 
 mod bell;
+mod disk;
 mod net;
 mod run;
 
 pub use bell::{UringBell, UringEar};
+pub use disk::{UringBuffer, UringBytes, UringDisk, UringFile};
 pub use net::{UringAccepted, UringListener, UringStream};
 pub use run::{start_shard_thread, ShardThread, StartError, ThreadPlan};
 
