@@ -1,6 +1,7 @@
 //! Every golden transcript against the peer: the transcripts tell the truth about the Go nats-server.
 //! With `UPDATE_GOLDEN=1` their expectations are rewritten from what the peer says.
 
+use pinion_tests::notice::pass_over;
 use pinion_tests::server::Program;
 use pinion_tests::transcript::{suite, Delivery};
 
@@ -11,7 +12,7 @@ fn peer() -> Option<Program> {
             std::env::var_os("PINION_REQUIRE_PEER").is_none(),
             "PINION_REQUIRE_PEER is set, but there is no nats-server on PATH, in NATS_SERVER or in Go's bin folder"
         );
-        eprintln!("passed over: no nats-server on this machine (scripts/peer-check installs it)");
+        pass_over("no nats-server on this machine (scripts/peer-check installs it)");
     }
     peer
 }
@@ -33,7 +34,7 @@ fn peer_follows_every_transcript() {
 #[test]
 fn peer_follows_every_transcript_in_pieces() {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        eprintln!("passed over: the transcripts are being rewritten");
+        pass_over("the transcripts are being rewritten");
         return;
     }
     let Some(peer) = peer() else { return };
