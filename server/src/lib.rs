@@ -2,3 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod files;
+pub mod log;
+pub mod preflight;
+pub mod signals;
