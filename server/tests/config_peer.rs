@@ -25,8 +25,8 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 fn corpus() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/config");
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the corpus is checked in")
+        .map(|entry| entry.expect("the corpus can be listed").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "conf"))
         .collect();
     files.sort();
@@ -75,7 +75,7 @@ fn ask_peer(binary: &Path, path: &Path) -> Answer {
         .arg(path)
         .envs(ENVIRONMENT.iter().copied())
         .output()
-        .unwrap();
+        .expect("the peer ran for its version a moment ago");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let digest = text
         .split_once("is valid (")

@@ -1,32 +1,32 @@
 //! The command line: flags, words, exit codes.
 //!
-//! Owns: turning arguments into a [`Command`] and doing everything but running the server: help, version,
-//! signals to other processes, the doctor's table. Not here: starting the server (`boot`), the options.
+//! Owns: turning arguments into a [`Command`] or [`Settings`] and doing everything but running the server: help,
+//! version, signals to other processes, the doctor's table, `-t`. Not here: the server itself (`main_with` is given it).
 
 pub mod flag_table;
 pub mod flags;
 pub mod go_syntax;
+pub mod settings;
 pub mod usage;
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use flags::{Command, Flags, UsageError};
+pub use settings::{settle, Settings};
+
+use crate::config::load;
+use crate::config::load::check;
+use crate::preflight::{self, Wanted};
+use crate::signals::send::{send, Host};
 
 /// The name in front of messages: the Go server's, whatever this process was started as, because
 /// scripts look for it.
 pub const PROGRAM: &str = "nats-server";
 
-/// What only the rest of the server can do.
-pub trait Actions {
-    /// Runs the server until it ends.
-    fn run(&mut self, flags: Flags) -> ExitCode;
-    /// Checks the configuration file: the line that says it is valid, or what is wrong.
-    fn test_config(&mut self, config: &str) -> Result<String, String>;
-}
-
-/// Runs the program with the process's own arguments.
-pub fn main_with(actions: &mut dyn Actions) -> ExitCode {
+/// Runs the program with the process's own arguments. `run` is the server: from settings to exit code.
+pub fn main_with(run: &mut dyn FnMut(Settings) -> ExitCode) -> ExitCode {
     let mut args = Vec::new();
     for arg in std::env::args_os().skip(1) {
         match arg.into_string() {
@@ -35,7 +35,7 @@ pub fn main_with(actions: &mut dyn Actions) -> ExitCode {
         }
     }
     match flags::parse(&args) {
-        Ok(command) => perform(command, actions),
+        Ok(command) => perform(command, run),
         Err(UsageError::Unreadable(message)) => {
             // The exit code is the Go server's: its help text ends the process before the error can.
             print_error(&message);
@@ -46,9 +46,12 @@ pub fn main_with(actions: &mut dyn Actions) -> ExitCode {
     }
 }
 
-fn perform(command: Command, actions: &mut dyn Actions) -> ExitCode {
+fn perform(command: Command, run: &mut dyn FnMut(Settings) -> ExitCode) -> ExitCode {
     match command {
-        Command::Run(flags) => actions.run(flags),
+        Command::Run(flags) => match settle(flags, &read_file, &read_variable) {
+            Ok(settings) => run(settings),
+            Err(message) => fail(&message),
+        },
         Command::Help => {
             print_out(&usage::help());
             ExitCode::SUCCESS
@@ -61,29 +64,45 @@ fn perform(command: Command, actions: &mut dyn Actions) -> ExitCode {
             print_out(&usage::version());
             ExitCode::SUCCESS
         }
-        Command::Signal { command, target } => {
-            match crate::signals::send::send(&crate::signals::send::Host, &command, &target) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(message) => fail(&message),
-            }
-        }
-        Command::Doctor(_) => {
-            let report = crate::preflight::examine(&crate::preflight::Wanted::default());
-            print_out(&report.table());
-            if report.stops_the_server() {
-                ExitCode::FAILURE
-            } else {
-                ExitCode::SUCCESS
-            }
-        }
-        Command::TestConfig { config } => match actions.test_config(&config) {
-            Ok(line) => {
-                print_error(&format!("{PROGRAM}: {line}"));
-                ExitCode::SUCCESS
-            }
+        Command::Signal { command, target } => match send(&Host, &command, &target) {
+            Ok(()) => ExitCode::SUCCESS,
             Err(message) => fail(&message),
         },
+        Command::Doctor(flags) => match settle(flags, &read_file, &read_variable) {
+            Ok(settings) => doctor(&settings),
+            Err(message) => fail(&message),
+        },
+        Command::TestConfig { config } => {
+            let path = Path::new(&config);
+            let answer = check(PROGRAM, path, &load(path, &read_file, &read_variable));
+            print_error(&answer.text);
+            if answer.valid {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
     }
+}
+
+fn doctor(settings: &Settings) -> ExitCode {
+    let report = preflight::examine(&Wanted::from_options(&settings.options));
+    print_out(&report.table());
+    if report.stops_the_server() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// The machine's files, for the configuration.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    std::fs::read(path)
+}
+
+/// The environment, for the configuration.
+fn read_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// One line to stderr under the program's name, exit code 1.
@@ -94,27 +113,14 @@ pub fn fail(message: &str) -> ExitCode {
 
 /// A reader that went away (`pinion -h | head`) is no reason to fail.
 fn print_out(text: &str) {
-    std::io::stdout().write_all(text.as_bytes()).ok();
+    io::stdout().write_all(text.as_bytes()).ok();
 }
 
 fn print_error(line: &str) {
-    std::io::stderr().write_all(format!("{line}\n").as_bytes()).ok();
+    io::stderr().write_all(format!("{line}\n").as_bytes()).ok();
 }
 
 /// Runs the program with the process's own arguments.
 pub fn main() -> ExitCode {
-    main_with(&mut NotBuilt)
-}
-
-/// Stands in until the server is joined to the command line.
-struct NotBuilt;
-
-impl Actions for NotBuilt {
-    fn run(&mut self, _flags: Flags) -> ExitCode {
-        fail("running the server is not built yet")
-    }
-
-    fn test_config(&mut self, _config: &str) -> Result<String, String> {
-        Err("checking a configuration file is not built yet".to_owned())
-    }
+    main_with(&mut |_| fail("running the server is not built yet"))
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the words. The list of flags comes from `flag_table`, so it cannot fall behind.
 
-use super::flag_table::{FlagSpec, Section, FLAGS};
+use super::flag_table::{FlagSpec, Section, Status, FLAGS};
 
 /// The version of the Go server whose behaviour this is; clients and scripts look at it.
 pub const PEER_VERSION: &str = "2.14.5";
@@ -62,10 +62,15 @@ fn help_line(spec: &FlagSpec) -> String {
     if !spec.value_name.is_empty() {
         left.push_str(&format!(" <{}>", spec.value_name));
     }
+    let built = match spec.status {
+        Status::Effective => "",
+        Status::Warned(_) => " (no effect)",
+        Status::Refused(_) => " (not built yet)",
+    };
     if left.len() < HELP_COLUMN {
-        format!("{left:<HELP_COLUMN$}{}\n", spec.help)
+        format!("{left:<HELP_COLUMN$}{}{built}\n", spec.help)
     } else {
-        format!("{left}\n{:HELP_COLUMN$}{}\n", "", spec.help)
+        format!("{left}\n{:HELP_COLUMN$}{}{built}\n", "", spec.help)
     }
 }
 
@@ -110,6 +115,20 @@ mod tests {
                 assert!(listed, "{dashed} is not in the help text");
             }
         }
+    }
+
+    /// A user sees in the help text what would be refused.
+    #[test]
+    fn help_says_what_is_not_built() {
+        let refused = FLAGS
+            .iter()
+            .filter(|spec| matches!(spec.status, Status::Refused(_)));
+        assert_eq!(help().matches("(not built yet)").count(), refused.count());
+        let tls = help()
+            .lines()
+            .find(|line| line.contains("--tlsverify"))
+            .map(str::to_owned);
+        assert!(tls.is_some_and(|line| line.ends_with("(not built yet)")));
     }
 
     /// Scripts take the first line apart.

@@ -55,6 +55,12 @@ pub fn apply(map: &Map, table: &Table) -> Applied {
                 }
             }
             Status::Warned | Status::Refused if asks_for_nothing(key, &node.value) => {}
+            Status::Warned if !fits(key.kind, &node.value) => {
+                let text = format!("{written} must be {}, not {}", key.kind, node.value.kind());
+                applied
+                    .diagnostics
+                    .push(Diagnostic::error(Some(node.at.clone()), text));
+            }
             Status::Warned => {
                 let text = key.complaint(key).expect("a warned key has one");
                 applied
@@ -88,6 +94,17 @@ fn asks_for_nothing(key: &Key, value: &Value) -> bool {
             .is_some_and(|node| is_off(&node.value)),
         value => is_off(value),
     }
+}
+
+/// Whether the value is of the type that the table names: a mistake stays one where the key has no effect.
+fn fits(kind: &str, value: &Value) -> bool {
+    kind.split(" or ").any(|kind| match value {
+        Value::Bool(_) => kind == "bool",
+        Value::Integer(_) => kind == "int",
+        Value::Text(_) => matches!(kind, "string" | "path" | "enum"),
+        Value::Map(_) => kind.starts_with("map"),
+        Value::Float(_) | Value::Date(_) | Value::List(_) => false,
+    })
 }
 
 /// Looks for unknown keys below one that is refused anyway, so that all mistakes come to light at once.

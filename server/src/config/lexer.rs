@@ -132,8 +132,7 @@ impl<'a> Lexer<'a> {
     /// What stands at the cursor, for a message.
     pub(super) fn found(&self) -> String {
         match self.peek() {
-            None => "the end of the file".to_owned(),
-            Some(b'\n' | b'\r') => "a new line".to_owned(),
+            None => "EOF".to_owned(),
             Some(_) => {
                 let rest = &self.bytes[self.offset..];
                 let first = String::from_utf8_lossy(&rest[..rest.len().min(4)]).chars().next();
@@ -217,7 +216,7 @@ impl<'a> Lexer<'a> {
         let start = self.place();
         match self.peek() {
             Some(byte @ (b'=' | b':')) => {
-                return Err(self.error(format!("unexpected key separator '{}'", char::from(byte))));
+                return Err(self.error(format!("Unexpected key separator '{}'", char::from(byte))));
             }
             Some(quote @ (b'"' | b'\'')) => {
                 self.advance(1);
@@ -247,11 +246,15 @@ impl<'a> Lexer<'a> {
                 self.advance(1);
                 return to_text(self.until_quote(quote, start, "include")?, start);
             }
-            None | Some(b'[' | b'{' | b'(' | b'0'..=b'9' | b'-' | b'\\' | b'\n' | b'\r') => {
-                return Err(self.error(format!(
-                    "expected the file to include, but found {}",
-                    self.found()
-                )));
+            Some(b'[') => return Err(self.error("Expected include value but found start of an array")),
+            Some(b'{') => return Err(self.error("Expected include value but found start of a map")),
+            Some(b'(') => return Err(self.error("Expected include value but found start of a block")),
+            Some(b'0'..=b'9' | b'-') => {
+                return Err(self.error("Expected include value but found start of a number"));
+            }
+            Some(b'\\') => return Err(self.error("Expected include value but found escape sequence")),
+            None | Some(b'\n' | b'\r') => {
+                return Err(self.error("Expected include value but found new line"));
             }
             Some(_) => {}
         }
@@ -281,7 +284,7 @@ impl<'a> Lexer<'a> {
                 self.advance(self.bytes.len() - from);
                 Err(LexError {
                     at: start,
-                    text: format!("unexpected EOF: the quoted {what} is never closed"),
+                    text: format!("Unexpected EOF. The quoted {what} that starts here is never closed"),
                 })
             }
         }
@@ -314,8 +317,8 @@ impl<'a> Lexer<'a> {
                 self.block_string(start).map(plain_text)
             }
             Some(b'-' | b'0'..=b'9') => self.number(in_list),
-            Some(b'.') => Err(self.error("floats must start with a digit")),
-            Some(b'\n' | b'\r') => Err(self.error("expected a value but found a new line")),
+            Some(b'.') => Err(self.error("Floats must start with a digit")),
+            Some(b'\n' | b'\r') => Err(self.error("Expected value but found new line")),
             _ => self.bare_string(self.offset),
         }
     }
@@ -325,7 +328,7 @@ impl<'a> Lexer<'a> {
         loop {
             match self.peek() {
                 None => {
-                    let text = "unexpected EOF: the quoted string is never closed";
+                    let text = "Unexpected EOF. The quoted string that starts here is never closed";
                     return Err(LexError {
                         at: start,
                         text: text.to_owned(),
@@ -358,15 +361,17 @@ impl<'a> Lexer<'a> {
                     .ok()
                     .filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
                 let Some(byte) = text.and_then(|text| u8::from_str_radix(text, 16).ok()) else {
-                    return Err(self.error("expected two hexadecimal digits after '\\x'"));
+                    return Err(self.error("Expected two hexadecimal digits after '\\x'"));
                 };
                 self.advance(4);
                 return Ok(byte);
             }
             _ => {
-                return Err(self.error(
-                    "invalid escape character: only \\xXX, \\t, \\n, \\r, \\\" and \\\\ are allowed",
-                ));
+                self.advance(1);
+                return Err(self.error(format!(
+                    "Invalid escape character {}. Only the following escape characters are allowed: \\xXX, \\t, \\n, \\r, \\\", \\\\.",
+                    self.found()
+                )));
             }
         };
         self.advance(2);
@@ -382,7 +387,7 @@ impl<'a> Lexer<'a> {
         });
         let Some(size) = end else {
             self.advance(rest.len());
-            let text = "unexpected EOF: the block is never closed by a ')' alone on its line";
+            let text = "Unexpected EOF processing block. Only a ')' alone on its line closes it";
             return Err(LexError {
                 at: start,
                 text: text.to_owned(),
@@ -436,7 +441,7 @@ impl<'a> Lexer<'a> {
         if negative {
             self.advance(1);
             if !matches!(self.peek(), Some(b'0'..=b'9')) {
-                return Err(self.error(format!("expected a digit but found {}", self.found())));
+                return Err(self.error(format!("Expected a digit but got {}.", self.found())));
             }
         }
         self.skip_digits();
@@ -459,7 +464,9 @@ impl<'a> Lexer<'a> {
             }
             Some(b'-') if !negative => {
                 if digits_end - from != 4 {
-                    return Err(self.error("dates must be written in full, as in 2006-01-02T15:04:05Z"));
+                    return Err(
+                        self.error("All ISO8601 dates must be in full Zulu form, as in 2006-01-02T15:04:05Z")
+                    );
                 }
                 self.date(from)
             }
@@ -504,7 +511,7 @@ impl<'a> Lexer<'a> {
         self.advance(1);
         if !matches!(self.peek(), Some(b'0'..=b'9')) {
             return Err(self.error(format!(
-                "floats must have a digit after the '.', but found {}",
+                "Floats must have a digit after the '.', but got {} instead.",
                 self.found()
             )));
         }
@@ -537,8 +544,12 @@ impl<'a> Lexer<'a> {
                 (_, byte) => byte == Some(*expected),
             };
             if !fits {
+                let form = match expected {
+                    b'0' => "digit".to_owned(),
+                    _ => format!("'{}'", char::from(*expected)),
+                };
                 let text = format!(
-                    "expected a date as in 2006-01-02T15:04:05Z, but found {}",
+                    "Expected {form} in ISO8601 datetime, but found {} instead.",
                     self.found()
                 );
                 return Err(self.error(text));

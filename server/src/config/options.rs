@@ -240,6 +240,7 @@ mod tests {
     use super::*;
 
     /// The defaults are those of the peer.
+    /// Covers: TestDefaultOptions
     #[test]
     fn defaults_are_the_peers() {
         let options = Options::default();

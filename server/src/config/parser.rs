@@ -181,9 +181,7 @@ impl Parser<'_, '_, '_> {
                     self.bare_braces(depth, 1);
                 }
                 Some(b'/') => {
-                    let error = self
-                        .lexer
-                        .error("expected a key or a comment, but found a single '/'");
+                    let error = self.lexer.error(SINGLE_SLASH);
                     self.report_and_resynchronise(error, since);
                 }
                 Some(b'}') => {
@@ -224,7 +222,7 @@ impl Parser<'_, '_, '_> {
                 Some(b'/') => self.lexer.advance(1),
                 Some(_) => {
                     return Err(self.lexer.error(format!(
-                        "expected a top-level value to end with a new line, comment or EOF, but found {}",
+                        "Expected a top-level value to end with a new line, comment or EOF, but got {} instead.",
                         self.lexer.found()
                     )));
                 }
@@ -285,7 +283,7 @@ impl Parser<'_, '_, '_> {
                 Some(b'/') => self.lexer.advance(1),
                 _ => {
                     return Err(self.lexer.error(format!(
-                        "expected {what} to end with a new line, comma or '}}', but found {}",
+                        "Expected {what} to end with a new line, comma or '}}', but got {} instead.",
                         self.lexer.found()
                     )));
                 }
@@ -305,7 +303,7 @@ impl Parser<'_, '_, '_> {
             match self.lexer.peek() {
                 None => self.give_up(
                     start,
-                    "unexpected EOF: the map that starts here is never closed".to_owned(),
+                    "Unexpected EOF processing map. It starts here and is never closed".to_owned(),
                 ),
                 Some(b'}') => {
                     self.lexer.advance(1);
@@ -316,7 +314,7 @@ impl Parser<'_, '_, '_> {
                     self.report_and_resynchronise(error, since);
                 }
                 Some(b']') => {
-                    let error = self.lexer.error("unexpected array end ']' in a map");
+                    let error = self.lexer.error("Unexpected array end ']' processing map.");
                     self.report_and_resynchronise(error, since);
                 }
                 Some(_) => {
@@ -347,7 +345,7 @@ impl Parser<'_, '_, '_> {
                 None | Some(b'}') => return Ok(()),
                 Some(_) => {
                     return Err(self.lexer.error(format!(
-                        "expected a map value terminator ',' or a map terminator '}}', but found {}",
+                        "Expected a map value terminator \",\" or a map terminator \"}}\", but got {} instead.",
                         self.lexer.found()
                     )));
                 }
@@ -367,14 +365,14 @@ impl Parser<'_, '_, '_> {
             match self.lexer.peek() {
                 None => self.give_up(
                     start,
-                    "unexpected EOF: the array that starts here is never closed".to_owned(),
+                    "Unexpected EOF processing array. It starts here and is never closed".to_owned(),
                 ),
                 Some(b']') => {
                     self.lexer.advance(1);
                     break;
                 }
                 Some(byte @ (b',' | b'/')) => {
-                    let text = format!("unexpected array value terminator '{}'", char::from(byte));
+                    let text = format!("Unexpected array value terminator '{}'.", char::from(byte));
                     let error = self.lexer.error(text);
                     self.report(error);
                     self.lexer.advance(1);
@@ -408,7 +406,7 @@ impl Parser<'_, '_, '_> {
                 None | Some(b']') => return Ok(()),
                 Some(_) => {
                     return Err(self.lexer.error(format!(
-                        "expected an array value terminator ',' or an array terminator ']', but found {}",
+                        "Expected an array value terminator \",\" or an array terminator \"]\", but got {} instead.",
                         self.lexer.found()
                     )));
                 }
@@ -505,12 +503,18 @@ impl Parser<'_, '_, '_> {
             }
             None => self.env_variable(name, depth).map_err(|text| LexError {
                 at,
-                text: format!("variable reference for '{name}' could not be parsed: {text}"),
+                text: format!(
+                    "variable reference for '{name}' on line {} could not be parsed: {text}",
+                    at.line
+                ),
             })?,
         };
         value.ok_or_else(|| LexError {
             at,
-            text: format!("variable reference for '{name}' can not be found"),
+            text: format!(
+                "variable reference for '{name}' on line {} can not be found",
+                at.line
+            ),
         })
     }
 

@@ -89,6 +89,42 @@ impl Default for LogOptions {
     }
 }
 
+impl LogOptions {
+    /// What the server's options say; `program` is the path this process was started as. The error is the Go
+    /// server's text for a syslog url it cannot use.
+    pub fn from_options(
+        options: &crate::config::options::LogOptions,
+        program: &str,
+    ) -> Result<LogOptions, String> {
+        let destination = if let Some(path) = &options.file {
+            Destination::File(FileOptions {
+                path: path.clone(),
+                size_limit: options.file_size_max,
+                max_files: usize::try_from(options.file_count_max).unwrap_or(0),
+            })
+        } else if let Some(url) = &options.remote_syslog {
+            Destination::Syslog(SyslogAddress::parse(url)?)
+        } else if options.syslog {
+            Destination::Syslog(SyslogAddress::Local)
+        } else {
+            Destination::Stderr
+        };
+        let tag = program
+            .rsplit('/')
+            .find(|part| !part.is_empty())
+            .unwrap_or("pinion");
+        Ok(LogOptions {
+            destination,
+            format: Format::Text,
+            time: options.time,
+            time_utc: options.time_utc,
+            debug: options.debug,
+            trace: options.trace,
+            tag: tag.to_owned(),
+        })
+    }
+}
+
 /// Why the log cannot be written. The texts are the Go server's.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LogError {

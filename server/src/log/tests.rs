@@ -588,3 +588,43 @@ fn panic_is_logged_and_flushed() {
         "{text}"
     );
 }
+
+/// Which place wins when several are named, and the name in syslog.
+///
+/// Covers: TestSysLoggerTagGen
+#[test]
+fn options_name_the_place() {
+    let mut options = crate::config::Options::default().log;
+    let place = |options: &_| LogOptions::from_options(options, "/usr/bin/nats-server").unwrap();
+    assert_eq!(
+        place(&options),
+        LogOptions {
+            tag: "nats-server".to_owned(),
+            ..LogOptions::default()
+        }
+    );
+    options.syslog = true;
+    assert_eq!(
+        place(&options).destination,
+        Destination::Syslog(SyslogAddress::Local)
+    );
+    options.remote_syslog = Some("udp://h:1".to_owned());
+    let remote = Destination::Syslog(SyslogAddress::Udp("h:1".to_owned()));
+    assert_eq!(place(&options).destination, remote);
+    options.file = Some("a.log".into());
+    options.file_size_max = 5;
+    options.file_count_max = 2;
+    let file = FileOptions {
+        path: "a.log".into(),
+        size_limit: 5,
+        max_files: 2,
+    };
+    assert_eq!(place(&options).destination, Destination::File(file));
+    options.file = None;
+    options.remote_syslog = Some("foo://h".to_owned());
+    assert!(LogOptions::from_options(&options, "pinion").is_err());
+    for (program, tag) in [("pinion", "pinion"), ("./a/b//", "b"), ("", "pinion")] {
+        let options = crate::config::Options::default().log;
+        assert_eq!(LogOptions::from_options(&options, program).unwrap().tag, tag);
+    }
+}

@@ -199,7 +199,10 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.handle.send_late(Item::Stop);
         // A writer that hangs on its disk must not keep the process from ending.
-        let ended = !matches!(self.ended.recv_timeout(FLUSH_WAIT), Err(RecvTimeoutError::Timeout));
+        let ended = !matches!(
+            self.ended.recv_timeout(FLUSH_WAIT),
+            Err(RecvTimeoutError::Timeout)
+        );
         if let Some(thread) = self.thread.take().filter(|_| ended) {
             thread.join().ok();
         }

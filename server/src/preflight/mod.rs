@@ -17,7 +17,9 @@ use std::fmt::Write;
 
 pub use cgroup::{cpu_quota, CpuQuota, ReadText};
 pub use facts::{Facts, IoUring, Limit};
-pub use placement::{place, Pin, Placement, SHARDS_MAX};
+pub use placement::{place, Placement};
+
+use crate::config::options::{Options, Pin};
 
 /// What the options ask of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,19 @@ impl Default for Wanted {
             pin: Pin::Auto,
             connections_max: 64 * 1024,
             shard_io_size: 10 * 1024 * 1024,
+        }
+    }
+}
+
+impl Wanted {
+    /// What these options ask for.
+    pub fn from_options(options: &Options) -> Wanted {
+        Wanted {
+            shards: options.cores.shards.map(usize::from),
+            pin: options.cores.pin.clone(),
+            // Below zero there are none.
+            connections_max: u64::try_from(options.limits.connections).unwrap_or(0),
+            ..Wanted::default()
         }
     }
 }

@@ -7,22 +7,10 @@
 //! The place: fixed cores only on request, or when the mask was narrowed to this process and every CPU of it gets
 //! a shard. A quota sets the number, never the place: which cores are free, only the kernel knows.
 
+use pinion_shard::limits::SHARDS_MAX;
+
 use super::{Facts, Finding, Wanted};
-
-/// Most shards of a server: the mesh marks lanes in one 64-bit word. More are not started.
-pub const SHARDS_MAX: usize = 64;
-
-/// `pin`: whether shards stay on fixed cores.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pin {
-    /// Only when the affinity mask was narrowed.
-    #[default]
-    Auto,
-    /// Yes, on the first cores of the mask.
-    On,
-    /// No.
-    Off,
-}
+use crate::config::options::Pin;
 
 /// How many shards, and on which cores.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,26 +32,46 @@ pub fn place(wanted: &Wanted, facts: &Facts) -> (Placement, Finding) {
             .max(1)
     });
     let fitting = cpu_count.min(quota_count.unwrap_or(usize::MAX));
-    let shards = wanted.shards.unwrap_or(fitting).clamp(1, SHARDS_MAX);
+    let listed = match &wanted.pin {
+        Pin::Cores(cores) => Some(cores.iter().map(|core| *core as usize).collect::<Vec<usize>>()),
+        Pin::Auto | Pin::On | Pin::Off => None,
+    };
+    let asked = wanted.shards.or(listed.as_ref().map(Vec::len));
+    let shards = asked.unwrap_or(fitting).clamp(1, SHARDS_MAX);
 
     let narrowed = facts.affinity.len() < facts.online_count;
-    let enough_cores = shards <= facts.affinity.len();
-    let pinned = match wanted.pin {
-        Pin::On => enough_cores,
-        Pin::Auto => narrowed && shards == facts.affinity.len(),
-        Pin::Off => false,
+    let first_cores = || -> Vec<usize> { facts.affinity.iter().copied().take(shards).collect() };
+    let cores = match wanted.pin {
+        Pin::On => (shards <= facts.affinity.len()).then(first_cores),
+        Pin::Auto => (narrowed && shards == facts.affinity.len()).then(first_cores),
+        Pin::Cores(_) => listed.filter(|cores| cores.len() == shards),
+        Pin::Off => None,
     };
-    let cores = pinned.then(|| facts.affinity.iter().copied().take(shards).collect());
     let placement = Placement { shards, cores };
+    let finding = judge(asked, fitting, &placement, facts);
+    (placement, finding)
+}
 
-    let found = describe(&placement, facts);
-    let finding = if wanted.shards.is_some_and(|wanted| wanted > SHARDS_MAX) {
-        Finding::warn(
+fn judge(asked: Option<usize>, fitting: usize, placement: &Placement, facts: &Facts) -> Finding {
+    let found = describe(placement, facts);
+    let foreign = placement
+        .cores
+        .iter()
+        .flatten()
+        .find(|core| !facts.affinity.contains(core));
+    if let Some(asked) = asked.filter(|asked| *asked > SHARDS_MAX) {
+        Finding::stop(
             SUBJECT,
-            format!("{found}; more than {SHARDS_MAX} are not started"),
+            format!("{asked} are asked for, there can be {SHARDS_MAX}"),
             format!("set shards to {SHARDS_MAX} or less"),
         )
-    } else if shards > fitting {
+    } else if let Some(core) = foreign {
+        Finding::stop(
+            SUBJECT,
+            format!("core {core} of pin is not among those this process may use"),
+            "change pin, or the affinity mask of the process",
+        )
+    } else if placement.shards > fitting {
         Finding::warn(
             SUBJECT,
             format!("{found}; they will wait for each other's CPU"),
@@ -71,8 +79,7 @@ pub fn place(wanted: &Wanted, facts: &Facts) -> (Placement, Finding) {
         )
     } else {
         Finding::fine(SUBJECT, found)
-    };
-    (placement, finding)
+    }
 }
 
 fn describe(placement: &Placement, facts: &Facts) -> String {

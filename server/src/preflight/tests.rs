@@ -300,7 +300,7 @@ fn placement() {
         ..good()
     };
     assert_eq!(placed(&auto, &large), (64, None, Verdict::Fine));
-    assert_eq!(placed(&with(Some(100), Pin::On), &large).2, Verdict::Warn);
+    assert_eq!(placed(&with(Some(65), Pin::On), &large).2, Verdict::Stop);
     assert_eq!(
         placed(
             &auto,
@@ -310,5 +310,32 @@ fn placement() {
             }
         ),
         (1, None, Verdict::Fine)
+    );
+
+    // Cores by name set the place, and the number too when nothing else does.
+    let listed = |cores: &[u32]| Pin::Cores(cores.to_vec());
+    assert_eq!(
+        placed(&with(None, listed(&[3, 1])), &good()),
+        (2, Some(vec![3, 1]), Verdict::Fine)
+    );
+    assert_eq!(
+        placed(&with(Some(2), listed(&[5, 2])), &narrowed),
+        (2, Some(vec![5, 2]), Verdict::Fine)
+    );
+    assert_eq!(placed(&with(None, listed(&[3])), &narrowed).2, Verdict::Stop);
+}
+
+/// The options' words for the same.
+#[test]
+fn wanted_from_options() {
+    let mut options = Options::default();
+    assert_eq!(Wanted::from_options(&options), Wanted::default());
+    options.cores.shards = Some(3);
+    options.cores.pin = Pin::Off;
+    options.limits.connections = -1;
+    let wanted = Wanted::from_options(&options);
+    assert_eq!(
+        (wanted.shards, wanted.pin, wanted.connections_max),
+        (Some(3), Pin::Off, 0)
     );
 }

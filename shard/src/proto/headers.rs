@@ -98,7 +98,7 @@ pub fn set(block: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     if block.get(start) == Some(&b' ') {
         start += 1;
     }
-    let Some(end) = memchr::memchr(b'\r', &block[start..]) else {
+    let Some(end) = memmem::find(&block[start..], LINE_END) else {
         return;
     };
     block.splice(

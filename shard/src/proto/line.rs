@@ -1,7 +1,7 @@
 //! The arguments of one control line: tokens, sizes, and the operations made of them.
 //!
 //! A line here is what stands between the blanks after the verb and the line end, see
-//! [`without_line_end`]. No operation is checked against `max_control_line` here (`parser`).
+//! `without_line_end`. No operation is checked against `max_control_line` here (`parser`).
 
 use super::kind::ConnKind;
 use super::ops::{Hpub, Op, Pub, RemoteSub, RemoteUnsub, RoutedMsg, Sub, Unsub};
@@ -116,16 +116,28 @@ struct Words<'a, const N: usize> {
 
 impl<'a, const N: usize> Words<'a, N> {
     #[inline]
-    fn collect(line: &'a [u8], is_blank: impl Fn(u8) -> bool + Copy) -> Self {
+    fn collect(line: &'a [u8], is_blank: impl Fn(u8) -> bool) -> Self {
         let mut words: [&'a [u8]; N] = [&[]; N];
         let mut count = 0;
-        let mut rest = line;
-        while let Some((token, after)) = split_token(rest, is_blank) {
+        let mut start = None;
+        for (at, byte) in line.iter().enumerate() {
+            match (is_blank(*byte), start) {
+                (false, None) => start = Some(at),
+                (true, Some(from)) => {
+                    if let Some(slot) = words.get_mut(count) {
+                        *slot = &line[from..at];
+                    }
+                    count += 1;
+                    start = None;
+                }
+                _ => {}
+            }
+        }
+        if let Some(from) = start {
             if let Some(slot) = words.get_mut(count) {
-                *slot = token;
+                *slot = &line[from..];
             }
             count += 1;
-            rest = after;
         }
         Words { words, count }
     }

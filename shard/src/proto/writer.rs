@@ -28,17 +28,17 @@ pub fn msg(out: &mut Vec<u8>, subject: &[u8], sid: &[u8], reply: Option<&[u8]>, 
     let reply_size = reply.map_or(0, <[u8]>::len);
     out.reserve(MSG_FRAME_SIZE_MAX + subject.len() + sid.len() + reply_size + payload.len());
     out.extend_from_slice(b"MSG ");
-    put(out, subject);
+    out.extend_from_slice(subject);
     out.push(b' ');
-    put(out, sid);
+    out.extend_from_slice(sid);
     out.push(b' ');
     if let Some(reply) = reply {
-        put(out, reply);
+        out.extend_from_slice(reply);
         out.push(b' ');
     }
     number(out, payload.len());
     out.extend_from_slice(LINE_END);
-    put(out, payload);
+    out.extend_from_slice(payload);
     out.extend_from_slice(LINE_END);
 }
 
@@ -55,19 +55,19 @@ pub fn hmsg(
     let reply_size = reply.map_or(0, <[u8]>::len);
     out.reserve(MSG_FRAME_SIZE_MAX + subject.len() + sid.len() + reply_size + message.len());
     out.extend_from_slice(b"HMSG ");
-    put(out, subject);
+    out.extend_from_slice(subject);
     out.push(b' ');
-    put(out, sid);
+    out.extend_from_slice(sid);
     out.push(b' ');
     if let Some(reply) = reply {
-        put(out, reply);
+        out.extend_from_slice(reply);
         out.push(b' ');
     }
     number(out, header_size);
     out.push(b' ');
     number(out, message.len());
     out.extend_from_slice(LINE_END);
-    put(out, message);
+    out.extend_from_slice(message);
     out.extend_from_slice(LINE_END);
 }
 
@@ -123,12 +123,12 @@ impl<'a> Fanout<'a> {
     ) -> Self {
         scratch.clear();
         scratch.extend_from_slice(verb);
-        put(scratch, subject);
+        scratch.extend_from_slice(subject);
         scratch.push(b' ');
         let split = scratch.len();
         scratch.push(b' ');
         if let Some(reply) = reply {
-            put(scratch, reply);
+            scratch.extend_from_slice(reply);
             scratch.push(b' ');
         }
         if let Some(header_size) = header_size {
@@ -155,10 +155,10 @@ impl<'a> Fanout<'a> {
     #[inline]
     pub fn write(&self, out: &mut Vec<u8>, sid: &[u8]) {
         out.reserve(self.size(sid));
-        put(out, self.before_sid);
-        put(out, sid);
-        put(out, self.after_sid);
-        put(out, self.message);
+        out.extend_from_slice(self.before_sid);
+        out.extend_from_slice(sid);
+        out.extend_from_slice(self.after_sid);
+        out.extend_from_slice(self.message);
         out.extend_from_slice(LINE_END);
     }
 }
@@ -169,9 +169,9 @@ pub fn no_responders(out: &mut Vec<u8>, reply: &[u8], sid: &[u8], subject: &[u8]
     let header_size = NO_RESPONDERS_HEADER_SIZE + subject.len();
     out.reserve(MSG_FRAME_SIZE_MAX + reply.len() + sid.len() + header_size);
     out.extend_from_slice(b"HMSG ");
-    put(out, reply);
+    out.extend_from_slice(reply);
     out.push(b' ');
-    put(out, sid);
+    out.extend_from_slice(sid);
     out.push(b' ');
     number(out, header_size);
     out.push(b' ');
@@ -186,7 +186,7 @@ pub fn no_responders_header(out: &mut Vec<u8>, subject: &[u8]) {
     out.extend_from_slice(HEADER_LINE);
     out.extend_from_slice(b" 503\r\n");
     out.extend_from_slice(NO_RESPONDERS_SUBJECT);
-    put(out, subject);
+    out.extend_from_slice(subject);
     out.extend_from_slice(b"\r\n\r\n");
 }
 
@@ -231,9 +231,14 @@ pub fn info(out: &mut Vec<u8>, json: &[u8]) {
 #[inline]
 pub fn number(out: &mut Vec<u8>, value: usize) {
     // Most sizes have few digits: these need no loop.
-    if let Ok(digit @ 0..=9) = u8::try_from(value) {
-        out.push(b'0' + digit);
-        return;
+    match value {
+        0..=9 => return out.push(DIGITS[value]),
+        10..=99 => return out.extend_from_slice(&[DIGITS[value / 10], DIGITS[value % 10]]),
+        100..=999 => {
+            let (hundreds, rest) = (value / 100, value % 100);
+            return out.extend_from_slice(&[DIGITS[hundreds], DIGITS[rest / 10], DIGITS[rest % 10]]);
+        }
+        _ => {}
     }
     let mut digits = [0; NUMBER_SIZE_MAX];
     let mut at = NUMBER_SIZE_MAX;
@@ -247,31 +252,6 @@ pub fn number(out: &mut Vec<u8>, value: usize) {
 }
 
 const DIGITS: [u8; 10] = *b"0123456789";
-
-/// Appends bytes that are few most of the time: up to 16 without a call to `memcpy`.
-#[inline]
-fn put(out: &mut Vec<u8>, bytes: &[u8]) {
-    // Two copies of fixed size that overlap in the middle cover every size of their range.
-    match bytes.len() {
-        8..=16 => put_overlapping::<8>(out, bytes),
-        4..=7 => put_overlapping::<4>(out, bytes),
-        0 => {}
-        1..=3 => bytes.iter().for_each(|byte| out.push(*byte)),
-        _ => out.extend_from_slice(bytes),
-    }
-}
-
-#[inline]
-fn put_overlapping<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
-    let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else {
-        unreachable!("at least N bytes");
-    };
-    // Between N and 2 N bytes: the first chunk reaches at least to where the last begins.
-    let last_start = out.len() + bytes.len() - N;
-    out.extend_from_slice(first);
-    out.truncate(last_start);
-    out.extend_from_slice(last);
-}
 
 #[cfg(test)]
 mod tests {
@@ -326,14 +306,11 @@ mod tests {
         );
     }
 
-    /// Every size around the fixed copies, and every count of digits.
+    /// Every count of digits.
     #[test]
-    fn sizes_and_numbers() {
-        let bytes: Vec<u8> = (0..200).collect();
-        for size in 0..bytes.len() {
-            let mut out = b"x".to_vec();
-            put(&mut out, &bytes[..size]);
-            assert_eq!(out[1..], bytes[..size], "{size}");
+    fn numbers() {
+        for value in 0..1_100 {
+            assert_eq!(written(|out| number(out, value)), value.to_string());
         }
         let mut value: usize = 1;
         while let Some(next) = value.checked_mul(10) {

@@ -32,6 +32,7 @@ impl Shard {
     /// `done` is called when the last one is gone.
     pub fn start_lame_duck(self: &Rc<Self>, plan: LameDuck, done: impl FnOnce() + 'static) {
         self.is_leaving.set(true);
+        self.stop_accepting();
         let mut settings = (*self.settings()).clone();
         settings.info.ldm = true;
         self.set_settings(Arc::new(settings));
@@ -70,6 +71,7 @@ impl Shard {
     /// Closes all connections; the shard's tasks end when the last one is gone and the mesh is drained.
     pub fn stop(self: &Rc<Self>) {
         self.is_stopping.set(true);
+        self.stop_accepting();
         for connection in self.connections() {
             self.close(&connection, CloseReason::ServerShutdown);
         }

@@ -13,7 +13,7 @@ use super::timers::Timers;
 use crate::account::Account;
 use crate::conn::{BufferPool, Connection, State, Subscription, Traffic};
 use crate::ids::{AccountId, ConnectionId, ShardId};
-use crate::io::{Gate, Io, Time, WallTime};
+use crate::io::{Gate, Io, Listener, Time, WallTime};
 use crate::mesh::{InterestChange, Mesh};
 use crate::proto::{CloseReason, Connect};
 use crate::router::OpenRequests;
@@ -119,6 +119,10 @@ pub struct Shard {
     /// Everything that runs on this shard for its connections.
     pub(super) gate: Gate,
     pub(super) is_stopping: Cell<bool>,
+    /// The client port, opened and not served yet.
+    pub(super) listener: RefCell<Option<Listener>>,
+    /// The acceptor, waiting for the end.
+    pub(super) leaving_waker: RefCell<Option<Waker>>,
     /// Lame duck: no new clients.
     pub(super) is_leaving: Cell<bool>,
     counters: Counters,
@@ -178,6 +182,8 @@ impl Shard {
             next_subscription: Cell::new(1),
             gate: Gate::default(),
             is_stopping: Cell::new(false),
+            listener: RefCell::default(),
+            leaving_waker: RefCell::default(),
             is_leaving: Cell::new(false),
             counters: Counters::default(),
         })

@@ -2,9 +2,11 @@
 //!
 //! Owns: patterns and who is subscribed to each. Not here: subjects without wildcards (the literal table), caching.
 //!
-//!     _INBOX -+- k2Xb.*            a node's path is one or more tokens; its first token names it at its parent
-//!             +- 9fQa.>
-//!     *.created
+//! ```text
+//! _INBOX -+- k2Xb.*            a node's path is one or more tokens; its first token names it at its parent
+//!         +- 9fQa.>
+//! *.created
+//! ```
 //!
 //! Invariants
 //!   no two children of a node share their first token; `*` and `>` have places of their own

@@ -97,6 +97,7 @@ fn written_at(path: &str, value: &str) -> String {
 }
 
 /// Every effective key changes the options, by its name and by every alias, in any case.
+/// Covers: TestMaxClosedClients, TestSublistNoCacheConfig
 #[test]
 fn effective_keys_change_the_options() {
     let table = Table::new();
@@ -171,7 +172,14 @@ fn warned_keys_are_let_pass_with_a_notice() {
         .collect();
     assert!(!warned.is_empty());
     for key in warned {
-        let text = written_at(key.path, "true");
+        // Keys below another one are never looked at.
+        let value = match key.kind {
+            "int" => "5",
+            "path" => "/x",
+            kind if kind.starts_with("map") => "{ x: true }",
+            _ => "true",
+        };
+        let text = written_at(key.path, value);
         let applied = applied_by(&table, &text);
         let severities: Vec<_> = applied.diagnostics.iter().map(|found| found.severity).collect();
         assert_eq!(severities, [super::super::Severity::Notice], "{text}");
@@ -223,6 +231,7 @@ fn unknown_keys_are_refused_unless_a_variable_used_them() {
 }
 
 /// What is wrong with a value, in the peer's words where it has any.
+/// Covers: TestLargeMaxPayload, TestLargeMaxControlLine, TestMalformedListenAddress
 #[test]
 fn wrong_values_are_named() {
     for (text, complaint) in [
@@ -287,6 +296,11 @@ fn wrong_values_are_named() {
             "server_metadata { a: 1 }",
             "server_metadata: \"a\" must be a string, not an integer",
         ),
+        ("prof_port: hello", "prof_port must be int, not a string"),
+        (
+            "feature_flags: true",
+            "feature_flags must be map<string,bool>, not a boolean",
+        ),
         ("shards: 0", "shards must be 1 to 256, not 0"),
         ("shards: 257", "shards must be 1 to 256, not 257"),
         ("pin: x", "pin must be auto, on, off or a list of cores"),
@@ -304,6 +318,7 @@ fn wrong_values_are_named() {
 }
 
 /// Seconds in place of a duration are understood, with the peer's warning.
+/// Covers: TestPingIntervalOld
 #[test]
 fn durations_in_seconds_draw_a_warning() {
     let applied = applied("ping_interval: 5\n");
@@ -316,6 +331,7 @@ fn durations_in_seconds_draw_a_warning() {
 }
 
 /// Values that mean more than they say.
+/// Covers: TestListenPortWithColonConfig, TestListenPortOnlyConfig, TestListenMonitoringDefault
 #[test]
 fn values_with_a_meaning_of_their_own() {
     assert_eq!(options("listen: 4333").client.host, "0.0.0.0");

@@ -14,11 +14,20 @@ fn checked(text: &'static str) -> Check {
     check("nats-server", Path::new("t.conf"), &loaded(text))
 }
 
-/// The hash of values is the one that the peer prints for the same file.
+/// The hash of values is the one that the peer prints for the same file, whatever its spelling.
+/// Covers: TestParseDigest, TestParseFileWithChecksDigestPreservesConfigKeyUsedAsVariable
 #[test]
 fn digest_is_the_peers() {
     for (text, digest) in [
         // Printed by the peer's `-t`.
+        (
+            "port = 4333\nmonitor_port = $port\n",
+            "6bb60bea8021361ec74e8eb60ea90abaa875330bb793267053c053bbc9ec7544",
+        ),
+        (
+            "# x\n\"monitor_port\" 4333; port: 4333",
+            "6bb60bea8021361ec74e8eb60ea90abaa875330bb793267053c053bbc9ec7544",
+        ),
         (
             "server_tags: [a,b]\n",
             "e09a48bacda8a05513e0da3231f1cef15d6c5fc6831f9a9b17c803c10209238c",
@@ -98,6 +107,7 @@ fn contradictions_have_a_place() {
 }
 
 /// Flags merged over the file win, and the rest of the file stays.
+/// Covers: TestMergeOverrides
 #[test]
 fn flags_win_over_the_file() {
     let mut raw = loaded("port: 1\ndebug: true\n").unwrap().raw;

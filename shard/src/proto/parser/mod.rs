@@ -4,14 +4,14 @@
 //! Not here: the fields of a line (`line`), what an operation does.
 //!
 //! Two roads. An operation that lies whole in the input is borrowed from it; `PUB` has a road of its own
-//! through one pass over its line. An operation that is split over reads goes through [`Parser::resume`],
+//! through one pass over its line. An operation that is split over reads goes through `Parser::resume`,
 //! byte-exact where the last read ended: its line and message gather in `partial` and are borrowed from there.
 //!
 //! Invariants
 //!   any split of a stream gives the same operations and the same error as the whole
 //!   state is Start  =>  `partial` holds nothing and owns no memory
-//!   `partial` never holds more than one line within its limit and one message within `max_payload`; what it
-//!   reserves beyond what arrived is at most `RESERVE_SIZE_MAX`
+//!   `partial` never holds more than one line within its limit and one message within `max_payload`; it reserves
+//!   beyond what arrived at most `RESERVE_SIZE_MAX` or as much again, and never beyond the operation's end
 //!   after an error the parser is not used again, except after `ConnectExpected`, which consumed nothing
 
 use std::fmt;
@@ -317,17 +317,32 @@ impl Parser {
     /// operation in pieces held.
     #[inline]
     pub fn next<'a>(&'a mut self, input: &'a [u8]) -> Result<Step<'a>, ParseError> {
-        if self.in_place {
-            if let Some(step) = self.publish_in_place(input) {
-                return Ok(step);
-            }
+        if let Some((publish, consumed)) = self.next_publish(input) {
+            return Ok(Step {
+                consumed,
+                op: Some(Op::Pub(publish)),
+            });
         }
         self.next_of_any(input)
     }
 
+    /// A `PUB` that lies whole at the start of `input`, and the bytes it took. None says nothing: call
+    /// [`Parser::next`], which tries this first as well.
+    ///
+    /// For the loop that lives on publications: a plain struct stays in registers, where a [`Step`] that is moved
+    /// (by `?` for one) goes through memory and costs nearly as much again as the parsing.
+    #[inline]
+    pub fn next_publish<'a>(&self, input: &'a [u8]) -> Option<(Pub<'a>, usize)> {
+        if self.in_place {
+            self.publish_in_place(input)
+        } else {
+            None
+        }
+    }
+
     /// A whole `PUB` with single blanks, in one pass. Whatever else it is goes the general road, errors too.
     #[inline]
-    fn publish_in_place<'a>(&self, input: &'a [u8]) -> Option<Step<'a>> {
+    fn publish_in_place<'a>(&self, input: &'a [u8]) -> Option<(Pub<'a>, usize)> {
         const PUB_BLANK: u32 = u32::from_le_bytes(*b"pub ");
         const LETTERS_TO_LOWER: u32 = 0x0020_2020;
         const LINE_START: usize = 4;
@@ -368,20 +383,26 @@ impl Parser {
         if input.get(end..end + LINE_END.len())? != LINE_END {
             return None;
         }
-        Some(Step {
-            consumed: end + LINE_END.len(),
-            op: Some(Op::Pub(Pub {
+        Some((
+            Pub {
                 subject,
                 reply,
                 payload,
-            })),
-        })
+            },
+            end + LINE_END.len(),
+        ))
     }
 
     fn next_of_any<'a>(&'a mut self, input: &'a [u8]) -> Result<Step<'a>, ParseError> {
-        if self.state == State::Delivered {
+        if matches!(self.state, State::Delivered) {
             self.partial = Vec::new();
             self.enter(State::Start);
+            if let Some((publish, consumed)) = self.next_publish(input) {
+                return Ok(Step {
+                    consumed,
+                    op: Some(Op::Pub(publish)),
+                });
+            }
         }
         if input.is_empty() {
             return Ok(Step {
@@ -389,14 +410,8 @@ impl Parser {
                 op: None,
             });
         }
-        if self.state == State::Start {
+        if matches!(self.state, State::Start) {
             self.check_first_op(input)?;
-            if self.in_place {
-                // The last call may have been the end of an operation in pieces, with the fast road closed.
-                if let Some(step) = self.publish_in_place(input) {
-                    return Ok(step);
-                }
-            }
             if let Some(step) = self.whole_op(input)? {
                 return Ok(step);
             }
@@ -404,6 +419,7 @@ impl Parser {
         self.resume(input)
     }
 
+    #[inline]
     fn check_first_op(&self, input: &[u8]) -> Result<(), ParseError> {
         let first = input.first().map(u8::to_ascii_uppercase);
         let allowed = match self.first_op {
@@ -617,7 +633,12 @@ impl Parser {
     fn resume_message(&mut self, rest: &[u8], message_end: usize) -> Result<usize, ParseError> {
         let mut at = 0;
         if self.partial.len() < message_end {
-            at = rest.len().min(message_end - self.partial.len());
+            let missing_size = message_end - self.partial.len();
+            at = rest.len().min(missing_size);
+            if self.partial.capacity() - self.partial.len() < at {
+                let ahead = at.max(self.partial.len()).min(missing_size + LINE_END.len());
+                self.partial.reserve_exact(ahead);
+            }
             self.partial.extend_from_slice(&rest[..at]);
         }
         while let Some(byte) = rest.get(at) {

@@ -126,6 +126,25 @@ fn memory_follows_what_arrived() {
     );
     assert_eq!(parser.missing_size(), Some(999_999_999 + 2));
 
+    let mut parser = self::parser("client max_payload=-1");
+    let size = 5 * RESERVE_SIZE_MAX;
+    assert_eq!(
+        parser.next(format!("PUB foo {size}\r\n").as_bytes()).unwrap().op,
+        None
+    );
+    let piece = vec![b'x'; 65_536];
+    for arrived in (piece.len()..=size).step_by(piece.len()) {
+        assert_eq!(parser.next(&piece).unwrap().op, None);
+        let bound = (2 * arrived).max(RESERVE_SIZE_MAX).min(size) + 64;
+        assert!(
+            parser.partial.capacity() <= bound,
+            "{} > {bound}",
+            parser.partial.capacity()
+        );
+    }
+    assert_eq!(parser.missing_size(), Some(2));
+    assert!(parser.next(b"\r\n").unwrap().op.is_some());
+
     let mut parser = self::parser("client");
     assert_eq!(parser.next(b"PUB foo 100000\r\nab").unwrap().op, None);
     let reserved = parser.partial.capacity();
@@ -276,7 +295,18 @@ fn run(settings: &str, pieces: &[&[u8]]) -> String {
     for piece in pieces {
         let mut at = 0;
         loop {
-            match parser.next(&piece[at..]) {
+            let hot = parser.next_publish(&piece[at..]);
+            let step = parser.next(&piece[at..]);
+            if let Some((publish, consumed)) = hot {
+                assert_eq!(
+                    step,
+                    Ok(Step {
+                        consumed,
+                        op: Some(Op::Pub(publish))
+                    })
+                );
+            }
+            match step {
                 Ok(Step {
                     consumed,
                     op: Some(op),
