@@ -205,7 +205,7 @@ impl Shape {
     fn entry_count(self, payload_size: usize) -> u32 {
         let by_size = number((128 * 1024 / (payload_size + 20)).max(8));
         match self {
-            Self::FanOut(subscribers) => by_size.min(number((20_000 / subscribers).max(8))),
+            Self::FanOut(subscribers) => by_size.min(number((20_000 / subscribers).max(64))),
             Self::Ring(_) => by_size.min(64),
             _ => by_size,
         }
