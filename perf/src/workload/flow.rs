@@ -171,6 +171,7 @@ impl Flow {
         let mut index_sum = 0;
         let mut worked_ns = 0;
         let mut turn_start_ns = watch.start_ns();
+        let mut touched = Vec::new();
         while published < schedule.message_count() {
             let mut worked = false;
             let turn_end = published + TURN_MESSAGE_COUNT_MAX;
@@ -183,18 +184,19 @@ impl Flow {
                 let publisher = self.publishers[slot];
                 let block = block_of(&self.plan, publisher);
                 let index = sent[slot] % block.entry_count();
-                block.append_stamped(index, due_ns, generator.client(publisher).out());
+                let client = generator.client(publisher);
+                if client.pending_size() == 0 {
+                    touched.push(publisher);
+                }
+                block.append_stamped(index, due_ns, client.out());
                 sent[slot] += 1;
                 index_sum += to_u64(index);
                 published += 1;
                 worked = true;
             }
-            if worked {
-                for &publisher in &self.publishers {
-                    if generator.client(publisher).pending_size() > 0 {
-                        generator.client(publisher).flush()?;
-                    }
-                }
+            // A publisher whose socket was full is sent by the poller.
+            for publisher in touched.drain(..) {
+                generator.client(publisher).flush()?;
             }
             let wait = if generator.spins() || worked {
                 Wait::No
