@@ -19,10 +19,11 @@ use pinion_perf::compare::{Comparison, Missing};
 use pinion_perf::failure::Failure;
 use pinion_perf::figure::{Figures, LoadPoint, Quantity};
 use pinion_perf::measure::Meter;
-use pinion_perf::row::{self, Cores, Placement, Row, Shape, Workload};
+use pinion_perf::row::{self, Cores, Placement, Row, Workload};
 use pinion_perf::server_process::ServerBinary;
 use pinion_perf::trial::{self, Pace, Target};
 use pinion_perf::workload::request::Inbox;
+use pinion_perf::workload::shape::Shape;
 
 const TINY: Pace = Pace {
     idle: Duration::from_millis(1),
