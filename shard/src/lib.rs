@@ -3,5 +3,14 @@
 //!
 //! Not here: JetStream, config files, JWT, raft. See docs/ARCHITECTURE.md for the code map.
 
+pub mod account;
+pub mod conn;
+pub mod ids;
+pub mod io;
+pub mod limits;
+pub mod mesh;
 pub mod proto;
+pub mod router;
+pub mod runtime;
 pub mod subject;
+pub mod sublist;

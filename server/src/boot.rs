@@ -1,0 +1,344 @@
+//! From settings to a running server, and in order down again.
+//!
+//! Owns: the order of starting (log, preflight, shards, listeners, files, "ready") and of stopping; the main
+//! thread, which waits for signals and for the end of shards. Not here: what the shards do.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
+use pinion_shard::ids::ShardId;
+use pinion_shard::io::uring::{start_shard_thread, ShardThread, ThreadPlan, UringBell};
+use pinion_shard::io::Bell;
+use pinion_shard::mesh::MeshSize;
+use pinion_shard::runtime::{serve_listener, start, LameDuck, Parts, Shards};
+
+use crate::cli::{fail, Settings};
+use crate::config::Options;
+use crate::files::{listener_urls, PidFile, Ports, PortsFile};
+use crate::identity::Identity;
+use crate::log::{Clock, Level, Log, LogHandle};
+use crate::preflight::{self, Placement, Wanted};
+use crate::shard_settings::shard_settings;
+use crate::signals::{decide, Action, Signal, SignalThread, RELOAD_NOT_BUILT};
+
+/// What the main thread waits for.
+enum Event {
+    Signal(Signal),
+    /// A shard's thread is at its end.
+    ShardEnded,
+    /// A shard has let its last client go.
+    LameDuckDone,
+}
+
+impl From<Signal> for Event {
+    fn from(signal: Signal) -> Self {
+        Event::Signal(signal)
+    }
+}
+
+/// Runs the server to its end.
+pub fn run(settings: Settings) -> ExitCode {
+    let log = match Log::start(&crate::log::LogOptions::from_options(&settings.options), Clock::Real) {
+        Ok(log) => log,
+        Err(error) => return fail(&error.to_string()),
+    };
+    log.install();
+    let handle = log.handle();
+    match Server::start(&settings, &handle) {
+        Ok(server) => server.wait(&handle),
+        Err(message) => {
+            handle.log(Level::Fatal, message);
+            handle.flush();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Server {
+    options: Options,
+    shards: Shards,
+    threads: Vec<ShardThread>,
+    events: Receiver<Event>,
+    sender: Sender<Event>,
+    _signals: SignalThread,
+    _pid_file: Option<PidFile>,
+    _ports_file: Option<PortsFile>,
+}
+
+impl Server {
+    fn start(settings: &Settings, log: &LogHandle) -> Result<Self, String> {
+        let options = settings.options.clone();
+        let identity = Identity::generate(&options);
+        announce(settings, &identity);
+        let report = preflight::examine(&Wanted::from_options(&options));
+        if let Some(finding) = report.first_stop() {
+            return Err(finding.line());
+        }
+        for finding in report.warnings() {
+            tracing::warn!("{}", finding.line());
+        }
+        let (sender, events) = unbounded();
+        let signals = SignalThread::start(sender.clone()).map_err(|error| format!("signals: {error}"))?;
+        let (shards, threads) = start_shards(&report.placement, &options, &identity, &sender)?;
+        let mut server = Self {
+            options,
+            shards,
+            threads,
+            events,
+            sender,
+            _signals: signals,
+            _pid_file: None,
+            _ports_file: None,
+        };
+        if let Err(message) = server.open(&identity, log) {
+            server.stop();
+            return Err(message);
+        }
+        tracing::info!("Server is ready");
+        Ok(server)
+    }
+
+    /// Listens, then writes the files that say where.
+    fn open(&mut self, identity: &Identity, log: &LogHandle) -> Result<(), String> {
+        let mut ports = Ports::default();
+        if let Some(monitor) = &self.options.monitor {
+            let bound = crate::monitor::start(&self.shards, monitor, &self.options, identity, log)?;
+            tracing::info!("Starting http monitor on {bound}");
+            ports.monitoring = listener_urls("http", bound);
+        }
+        let address = resolve(&self.options.client.host, self.options.client.port)?;
+        let bound = self.listen(address)?;
+        self.tell_bound(bound);
+        tracing::info!("Listening for client connections on {}", shown(&self.options.client.host, bound));
+        ports.nats = listener_urls("nats", bound);
+        self.serve()?;
+        if let Some(path) = &self.options.operations.pid_file {
+            self._pid_file = Some(PidFile::write(path)?);
+        }
+        if let Some(directory) = &self.options.operations.ports_file_dir {
+            let program = std::env::args().next().unwrap_or_else(|| "pinion".to_owned());
+            match PortsFile::write(directory, &program, &ports) {
+                Ok(file) => self._ports_file = Some(file),
+                Err(line) => tracing::error!("{line}"),
+            }
+        }
+        let port = bound.port();
+        tracing::info!("Try it: nats sub -s nats://127.0.0.1:{port} 'greet.*'   and   nats pub -s nats://127.0.0.1:{port} greet.joe hello");
+        Ok(())
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&std::rc::Rc<pinion_shard::runtime::Shard>) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let (answer, answered) = bounded(1);
+        let given = self.shards.run_on(
+            ShardId(0),
+            Box::new(move |shard| {
+                if answer.send(job(shard)).is_err() {
+                    tracing::debug!("the start gave up waiting");
+                }
+            }),
+        );
+        if !given {
+            return Err("shard 0 is gone".to_owned());
+        }
+        answered.recv().map_err(|_| "shard 0 is gone".to_owned())
+    }
+
+    fn listen(&self, address: SocketAddr) -> Result<SocketAddr, String> {
+        let bound = self.ask(move |shard| shard.listen(address).map_err(|error| error.to_string()))?;
+        bound.map_err(|error| format!("Error listening on port: {address}, \"{error}\""))
+    }
+
+    /// INFO names the real port from the first client on.
+    fn tell_bound(&self, bound: SocketAddr) {
+        let advertised = self.options.client.advertise.clone();
+        let host = self.options.client.host.clone();
+        self.shards.run_on_all(move |shard| {
+            let mut settings = (*shard.settings()).clone();
+            (settings.info.host, settings.info.port) = match &advertised {
+                Some(advertised) => split_host_port(advertised, bound.port()),
+                None => (host.clone(), i64::from(bound.port())),
+            };
+            shard.set_settings(Arc::new(settings));
+        });
+    }
+
+    /// Starts accepting, when every shard knows what to tell its clients.
+    fn serve(&self) -> Result<(), String> {
+        for _ in self.shards.gather(|_| ()) {}
+        self.ask(serve_listener)
+    }
+
+    fn wait(mut self, log: &LogHandle) -> ExitCode {
+        let mut lame_duck_left = None;
+        loop {
+            let Ok(event) = self.events.recv() else { unreachable!("the server holds a sender") };
+            match event {
+                Event::Signal(signal) => {
+                    tracing::debug!("{}", signal.trapped_line());
+                    match decide(signal, lame_duck_left.is_some()) {
+                        Action::ShutDown { exit_code } => return self.leave(log, exit_code),
+                        Action::Abandon { exit_code } => {
+                            log.flush();
+                            std::process::exit(i32::from(exit_code));
+                        }
+                        Action::ReopenLog => log.reopen(),
+                        Action::LameDuck => {
+                            self.start_lame_duck();
+                            lame_duck_left = Some(self.shards.count());
+                        }
+                        Action::Reload => tracing::error!("{RELOAD_NOT_BUILT}"),
+                        Action::Ignore => {}
+                    }
+                }
+                Event::LameDuckDone => {
+                    lame_duck_left = lame_duck_left.map(|left| left - 1);
+                    if lame_duck_left == Some(0) {
+                        return self.leave(log, 0);
+                    }
+                }
+                Event::ShardEnded => {
+                    tracing::error!("a shard ended before it was told to; the server stops");
+                    return self.leave(log, 1);
+                }
+            }
+        }
+    }
+
+    fn start_lame_duck(&self) {
+        tracing::info!("Entering lame duck mode, stop accepting new clients");
+        let operations = &self.options.operations;
+        let plan = LameDuck {
+            grace_period: operations.lame_duck_grace_period,
+            duration: operations.lame_duck_duration.saturating_sub(operations.lame_duck_grace_period),
+        };
+        let sender = self.sender.clone();
+        self.shards.run_on_all(move |shard| {
+            let sender = sender.clone();
+            shard.start_lame_duck(plan, move || {
+                // The main thread is gone only when the process ends.
+                drop(sender.send(Event::LameDuckDone));
+            });
+        });
+    }
+
+    fn leave(&mut self, log: &LogHandle, exit_code: u8) -> ExitCode {
+        tracing::info!("Initiating Shutdown...");
+        self.stop();
+        tracing::info!("Server Exiting..");
+        log.flush();
+        ExitCode::from(exit_code)
+    }
+
+    fn stop(&mut self) {
+        self.shards.run_on_all(pinion_shard::runtime::Shard::stop);
+        for thread in self.threads.drain(..) {
+            if let Err(error) = thread.join() {
+                tracing::error!("a shard ended with: {}", error.0);
+            }
+        }
+    }
+}
+
+fn start_shards(
+    placement: &Placement,
+    options: &Options,
+    identity: &Identity,
+    sender: &Sender<Event>,
+) -> Result<(Shards, Vec<ShardThread>), String> {
+    let bells: Vec<UringBell> = (0..placement.shards)
+        .map(|_| UringBell::new())
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("eventfd: {error}"))?;
+    let settings = Arc::new(shard_settings(options, identity));
+    let seam: Vec<Bell> = bells.iter().cloned().map(Bell::Uring).collect();
+    let Parts { plans, shards } = Parts::build(&seam, MeshSize::default(), &settings);
+    let (started, starts) = bounded(placement.shards);
+    let base = now();
+    let mut threads = Vec::new();
+    for (index, (plan, bell)) in plans.into_iter().zip(bells).enumerate() {
+        let core = placement.cores.as_ref().map(|cores| cores[index]);
+        let thread_plan = ThreadPlan { name: format!("pinion-{index}"), core, base };
+        let (started, sender) = (started.clone(), sender.clone());
+        let thread = start_shard_thread(thread_plan, move |io| async move {
+            let ear = match bell.ear() {
+                Ok(ear) => pinion_shard::io::BellEar::Uring(ear),
+                Err(error) => {
+                    tracing::error!("shard {index}: {error}");
+                    return;
+                }
+            };
+            let (_shard, run) = start(plan, io, ear);
+            // Nobody waits any more when another shard failed to start.
+            drop(started.send(index));
+            drop(started);
+            run.await;
+            drop(sender.send(Event::ShardEnded));
+        })
+        .map_err(|error| format!("shard {index}: {}", error.0))?;
+        threads.push(thread);
+    }
+    drop(started);
+    let count = starts.iter().count();
+    if count < placement.shards {
+        let reasons: Vec<String> = threads
+            .into_iter()
+            .filter_map(|thread| thread.join().err())
+            .map(|error| error.0)
+            .collect();
+        return Err(format!("{} of {} shards did not start: {}", placement.shards - count, placement.shards, reasons.join("; ")));
+    }
+    Ok((shards, threads))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the instant all shards count their time from")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn announce(settings: &Settings, identity: &Identity) {
+    tracing::info!("Starting nats-server");
+    tracing::info!("  Version:  {}", crate::PEER_VERSION);
+    tracing::info!("  Pinion:   {}", crate::PINION_VERSION);
+    tracing::info!("  Name:     {}", identity.server_name);
+    tracing::info!("  ID:       {}", identity.server_id);
+    if let Some((path, digest)) = &settings.config {
+        tracing::info!("Using configuration file: {} ({digest})", path.display());
+    }
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// The address a host and port of the configuration mean.
+pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
+    use std::net::ToSocketAddrs;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let mut found = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| format!("cannot listen on {host:?}: {error}"))?;
+    found.next().ok_or_else(|| format!("cannot listen on {host:?}: the name has no address"))
+}
+
+fn shown(host: &str, bound: SocketAddr) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        return format!("[{host}]:{}", bound.port());
+    }
+    format!("{host}:{}", bound.port())
+}
+
+fn split_host_port(text: &str, default_port: u16) -> (String, i64) {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.ends_with(':') => {
+            let port = port.parse().unwrap_or_else(|_| i64::from(default_port));
+            let port = if port == 0 { i64::from(default_port) } else { port };
+            (host.trim_start_matches('[').trim_end_matches(']').to_owned(), port)
+        }
+        _ => (text.to_owned(), i64::from(default_port)),
+    }
+}

@@ -1,0 +1,354 @@
+//! Keys: what each value does, what is wrong with it, and that every key of the table does what its status says.
+
+use super::super::options::Options;
+use super::super::parser::parse_text;
+use super::*;
+
+fn applied(text: &str) -> Applied {
+    applied_by(&Table::new(), text)
+}
+
+fn applied_by(table: &Table, text: &str) -> Applied {
+    let no_file = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    let map = parse_text("t.conf", text.as_bytes(), &no_file, &|_: &str| None)
+        .unwrap_or_else(|errors| panic!("{text:?}: {errors:?}"));
+    apply(&map, table)
+}
+
+fn options(text: &str) -> Options {
+    let applied = applied(text);
+    assert_eq!(applied.diagnostics, [], "{text:?}");
+    applied
+        .raw
+        .resolve()
+        .unwrap_or_else(|errors| panic!("{text:?}: {errors:?}"))
+}
+
+fn complaints(text: &str) -> Vec<String> {
+    applied(text)
+        .diagnostics
+        .iter()
+        .map(Diagnostic::to_string)
+        .collect()
+}
+
+/// A value of each effective key that differs from its default.
+const SAMPLES: &[(&str, &str)] = &[
+    ("listen", "\"127.0.0.1:4333\""),
+    ("port", "4333"),
+    ("host", "127.0.0.1"),
+    ("server_name", "S1"),
+    ("client_advertise", "\"nats.example.com:4222\""),
+    ("http", "\"127.0.0.1:8222\""),
+    ("http_port", "8222"),
+    ("http_base_path", "/nats"),
+    ("debug", "true"),
+    ("trace", "true"),
+    ("trace_verbose", "true"),
+    ("trace_headers", "true"),
+    ("logtime", "false"),
+    ("logtime_utc", "true"),
+    ("log_file", "/tmp/x.log"),
+    ("log_size_limit", "10mb"),
+    ("log_max_num", "5"),
+    ("syslog", "true"),
+    ("remote_syslog", "\"udp://127.0.0.1:514\""),
+    ("pid_file", "/tmp/x.pid"),
+    ("ports_file_dir", "/tmp"),
+    ("max_control_line", "8k"),
+    ("max_payload", "2MB"),
+    ("max_pending", "128MB"),
+    ("max_connections", "100"),
+    ("max_subscriptions", "100"),
+    ("max_sub_tokens", "16"),
+    ("max_traced_msg_len", "64"),
+    ("max_closed_clients", "10"),
+    ("ping_interval", "\"1m\""),
+    ("ping_max", "5"),
+    ("write_deadline", "\"3s\""),
+    ("write_timeout", "retry"),
+    ("no_fast_producer_stall", "true"),
+    ("proxy_protocol", "true"),
+    ("lame_duck_duration", "\"4m\""),
+    ("lame_duck_grace_period", "5s"),
+    ("connect_error_reports", "2"),
+    ("reconnect_error_reports", "2"),
+    ("disable_sublist_cache", "true"),
+    ("no_header_support", "true"),
+    ("server_tags", "[a, b]"),
+    ("server_metadata", "{ zone: a }"),
+    ("shards", "3"),
+    ("pin", "on"),
+];
+
+/// The text of a file that writes `value` at a path of the table.
+fn written_at(path: &str, value: &str) -> String {
+    let mut text = value.to_owned();
+    for part in path.rsplit('.') {
+        let name = part.trim_end_matches("[]");
+        if name != part {
+            text = format!("[ {text} ]");
+        }
+        let name = if name.starts_with('<') { "a_name" } else { name };
+        text = format!("{{ {name}: {text} }}");
+    }
+    // The braces left outermost stand around the whole file, which the language allows.
+    text
+}
+
+/// Every effective key changes the options, by its name and by every alias, in any case.
+/// Covers: TestMaxClosedClients, TestSublistNoCacheConfig
+#[test]
+fn effective_keys_change_the_options() {
+    let table = Table::new();
+    let effective: Vec<&Key> = table
+        .keys()
+        .iter()
+        .filter(|key| key.status == Status::Effective && !key.is_syntax())
+        .collect();
+    assert_eq!(effective.len(), SAMPLES.len());
+    for key in effective {
+        let (_, value) = SAMPLES
+            .iter()
+            .find(|(path, _)| *path == key.path)
+            .expect("every effective key has a sample");
+        // The base path shows only where there is a monitoring port.
+        let rest = if key.path == "http_base_path" {
+            "http_port: 1\n"
+        } else {
+            ""
+        };
+        let default = options(rest);
+        let changed = options(&format!("{rest}{}: {value}\n", key.path));
+        assert_ne!(changed, default, "{} changes nothing", key.path);
+        for alias in &key.aliases {
+            assert_eq!(options(&format!("{rest}{alias}: {value}\n")), changed, "{alias}");
+        }
+        assert_eq!(
+            options(&format!("{rest}{}: {value}\n", key.path.to_uppercase())),
+            changed,
+            "{}",
+            key.path
+        );
+    }
+}
+
+/// Every refused key refuses, wherever it stands, with the place of the key at the top.
+#[test]
+fn refused_keys_keep_the_server_from_starting() {
+    let table = Table::new();
+    let mut count = 0;
+    for key in table.keys().iter().filter(|key| key.status == Status::Refused) {
+        count += 1;
+        let text = written_at(key.path, "some_value");
+        let found = applied_by(&table, &text).diagnostics;
+        let top = table.top_of(key);
+        assert!(!found.is_empty(), "{text}");
+        assert_eq!(found[0].severity, super::super::Severity::Error, "{text}");
+        assert_eq!(found[0].text, top.complaint(top).unwrap(), "{text}");
+        assert!(found[0].at.is_some(), "{text}");
+        assert_eq!(
+            found.len(),
+            1,
+            "{} is not known where it stands: {text}: {found:?}",
+            key.path
+        );
+        for alias in &top.aliases {
+            let found = applied(&format!("{alias}: some_value\n")).diagnostics;
+            assert_eq!(found[0].text, top.complaint(top).unwrap(), "{alias}");
+        }
+    }
+    assert!(count > 600, "{count} refused keys");
+}
+
+/// Warned keys start with a notice and change nothing.
+#[test]
+fn warned_keys_are_let_pass_with_a_notice() {
+    let table = Table::new();
+    let warned: Vec<&Key> = table
+        .keys()
+        .iter()
+        .filter(|key| key.status == Status::Warned)
+        .collect();
+    assert!(!warned.is_empty());
+    for key in warned {
+        // Keys below another one are never looked at.
+        let value = match key.kind {
+            "int" => "5",
+            "path" => "/x",
+            kind if kind.starts_with("map") => "{ x: true }",
+            _ => "true",
+        };
+        let text = written_at(key.path, value);
+        let applied = applied_by(&table, &text);
+        let severities: Vec<_> = applied.diagnostics.iter().map(|found| found.severity).collect();
+        assert_eq!(severities, [super::super::Severity::Notice], "{text}");
+        assert_eq!(applied.raw, RawOptions::default(), "{text}");
+    }
+}
+
+/// A refused key that asks for what is so anyway does no harm.
+#[test]
+fn switched_off_keys_are_let_pass() {
+    for text in [
+        "jetstream: false",
+        "jetstream: disabled",
+        "jetstream { enabled: false, store_dir: /x }",
+        "https_port: 0",
+        "ocsp: off",
+    ] {
+        assert_eq!(options(text), Options::default(), "{text}");
+    }
+    for text in [
+        "jetstream: true",
+        "jetstream: enabled",
+        "jetstream {}",
+        "https_port: 8443",
+        "tls: false",
+    ] {
+        assert_eq!(applied(text).diagnostics.len(), 1, "{text}");
+    }
+}
+
+/// Unknown keys, at the top and below a key that is refused anyway; used as variables they are none.
+#[test]
+fn unknown_keys_are_refused_unless_a_variable_used_them() {
+    assert_eq!(
+        complaints("foo: 1\n bar: 2\n"),
+        [
+            "t.conf:1:1: unknown field \"foo\"",
+            "t.conf:2:2: unknown field \"bar\"",
+        ]
+    );
+    assert_eq!(complaints("P: 4333\nport: $P\n"), Vec::<String>::new());
+    assert_eq!(complaints("allow_unknown_top_level_fields: true").len(), 1);
+    let below = complaints(
+        "cluster {\n nmae: x\n x: y\n name: $x\n routes: [ a ]\n}\naccounts { A { usres: [] } }\n",
+    );
+    assert_eq!(below.len(), 4, "{below:?}");
+    assert_eq!(below[1], "t.conf:2:2: unknown field \"nmae\"");
+    assert_eq!(below[3], "t.conf:7:16: unknown field \"usres\"");
+}
+
+/// What is wrong with a value, in the peer's words where it has any.
+/// Covers: TestLargeMaxPayload, TestLargeMaxControlLine, TestMalformedListenAddress
+#[test]
+fn wrong_values_are_named() {
+    for (text, complaint) in [
+        ("port: hello", "port must be an integer, not a string"),
+        ("Port { a: 1 }", "Port must be an integer, not a map"),
+        ("debug: 1", "debug must be a boolean, not an integer"),
+        (
+            "server_name: 2020-01-01T00:00:00Z",
+            "server_name must be a string, not a date",
+        ),
+        ("server_name: 'a b'", "server name cannot contain spaces"),
+        ("listen: foo", "could not parse address string \"foo\""),
+        ("listen: ::1:4222", "could not parse address string \"::1:4222\""),
+        ("listen: 'foo:bar'", "could not parse port \"bar\""),
+        ("http: true", "expected port or host:port, got bool"),
+        ("max_payload: 3g", "max_payload value is too big"),
+        ("max_control_line: 3g", "max_control_line value is too big"),
+        (
+            "max_subscription_tokens: 256",
+            "max_subscription_tokens value is too big",
+        ),
+        ("max_sub_tokens: 0", "max_sub_tokens value can not be negative"),
+        (
+            "ping_interval: '5'",
+            "error parsing ping_interval: time: missing unit in duration \"5\"",
+        ),
+        (
+            "ping_interval: true",
+            "ping_interval must be a duration, as in \"2m30s\", not a boolean",
+        ),
+        (
+            "write_deadline: '-1s'",
+            "invalid write_deadline, needs to be positive",
+        ),
+        ("write_deadline: 9999999999999", "write_deadline value is too big"),
+        (
+            "write_timeout: x",
+            "write_timeout must be 'default', 'close' or 'retry'",
+        ),
+        (
+            "lame_duck_duration: 5s",
+            "invalid lame_duck_duration of 5s, minimum is 30 seconds",
+        ),
+        (
+            "lame_duck_duration: 5x",
+            "error parsing lame_duck_duration: time: unknown unit \"x\" in duration \"5x\"",
+        ),
+        (
+            "lame_duck_grace_period: '-1s'",
+            "invalid lame_duck_grace_period, needs to be positive",
+        ),
+        ("server_tags: 5", "error parsing tags: unsupported type int64"),
+        (
+            "server_tags: [a, 5 ]",
+            "error parsing tags: unsupported type int64 where string is expected",
+        ),
+        (
+            "server_metadata: x",
+            "error parsing metadata: unsupported type string",
+        ),
+        (
+            "server_metadata { a: 1 }",
+            "server_metadata: \"a\" must be a string, not an integer",
+        ),
+        ("prof_port: hello", "prof_port must be int, not a string"),
+        (
+            "feature_flags: true",
+            "feature_flags must be map<string,bool>, not a boolean",
+        ),
+        ("shards: 0", "shards must be 1 to 256, not 0"),
+        ("shards: 257", "shards must be 1 to 256, not 257"),
+        ("pin: x", "pin must be auto, on, off or a list of cores"),
+        ("pin: []", "pin lists no core"),
+        ("pin: [1, 1]", "pin names core 1 twice"),
+        ("pin: [-1 ]", "pin: -1 is no core"),
+        ("pin: [a]", "pin must list cores by number, not a string"),
+    ] {
+        assert_eq!(
+            complaints(text).last(),
+            Some(&format!("t.conf:1:1: {complaint}")),
+            "{text}"
+        );
+    }
+}
+
+/// Seconds in place of a duration are understood, with the peer's warning.
+/// Covers: TestPingIntervalOld
+#[test]
+fn durations_in_seconds_draw_a_warning() {
+    let applied = applied("ping_interval: 5\n");
+    assert_eq!(applied.raw.ping_interval, Some(Duration::from_secs(5)));
+    assert_eq!(applied.diagnostics[0].severity, super::super::Severity::Warning);
+    assert_eq!(
+        applied.diagnostics[0].to_string(),
+        "t.conf:1:1: invalid use of field \"ping_interval\": ping_interval should be converted to a duration"
+    );
+}
+
+/// Values that mean more than they say.
+/// Covers: TestListenPortWithColonConfig, TestListenPortOnlyConfig, TestListenMonitoringDefault
+#[test]
+fn values_with_a_meaning_of_their_own() {
+    assert_eq!(options("listen: 4333").client.host, "0.0.0.0");
+    assert_eq!(options("listen: '[::1]:-1'").client.host, "::1");
+    assert_eq!(options("listen: '[::1]:-1'").client.port, 0);
+    assert_eq!(options("listen: ':4333'").client.port, 4333);
+    assert_eq!(options("listen: 'a:1'\nport: 2").client.port, 2);
+    assert_eq!(options("host: a\nhttp: 8222").monitor.unwrap().host, "a");
+    assert_eq!(options("http_port: 0").monitor, None);
+    assert_eq!(options("max_connections: 0").limits.connections, -1);
+    assert_eq!(options("max_payload: 0").limits.payload_size, 1_048_576);
+    assert!(options("trace_verbose: true\ntrace: false").log.trace);
+    assert!(!options("trace_verbose: false").log.trace);
+    assert_eq!(options("server_tags: [' A', b, a, '']").identity.tags, ["a", "b"]);
+    assert_eq!(
+        options("pin: [2, 0]\nshards: 2").cores.pin,
+        Pin::Cores(vec![2, 0])
+    );
+    assert_eq!(options("pin: off").cores.pin, Pin::Off);
+}

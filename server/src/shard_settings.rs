@@ -1,0 +1,53 @@
+//! What the options mean to a shard.
+
+use pinion_shard::proto::Info;
+use pinion_shard::runtime::{Settings, WriteTimeout};
+
+use crate::config::options::{self, Options};
+use crate::identity::Identity;
+
+/// The level of the client protocol. JSON: `proto`.
+const CLIENT_PROTOCOL: i64 = 1;
+
+/// The snapshot the shards start with.
+pub fn shard_settings(options: &Options, identity: &Identity) -> Settings {
+    let limits = &options.limits;
+    let headers = !options.protocol.no_headers;
+    let count = |limit: i64| usize::try_from(limit).unwrap_or(0);
+    Settings {
+        info: Info {
+            server_id: identity.server_id.clone(),
+            server_name: identity.server_name.clone(),
+            version: crate::PEER_VERSION.to_owned(),
+            proto: CLIENT_PROTOCOL,
+            go: crate::RUNTIME_VERSION.to_owned(),
+            headers,
+            max_payload: limits.payload_size,
+            xkey: identity.xkey.clone(),
+            ..Info::default()
+        },
+        control_line_size_max: i32::try_from(limits.control_line_size).unwrap_or(i32::MAX),
+        payload_size_max: limits.payload_size,
+        pending_size_max: count(limits.pending_size),
+        subscriptions_max: count(limits.subscriptions),
+        subject_tokens_max: usize::from(limits.subject_tokens),
+        // 0 is the default by now; below it nobody may connect.
+        connections_max: (limits.connections != 0).then(|| count(limits.connections)),
+        headers,
+        ping_interval: options.liveness.ping_interval,
+        ping_max: u32::try_from(options.liveness.ping_max).unwrap_or(0),
+        write_deadline: options.liveness.write_deadline,
+        write_timeout: match options.liveness.write_timeout {
+            options::WriteTimeout::Default | options::WriteTimeout::Close => WriteTimeout::Close,
+            options::WriteTimeout::Retry => WriteTimeout::Retry,
+        },
+        // Credentials cannot be asked for yet: the keys that would are refused at start.
+        auth_timeout: None,
+        stalls_producers: !options.protocol.no_fast_producer_stall,
+        closed_connections_max: count(limits.closed_clients),
+        proxy_protocol: options.client.proxy_protocol,
+        traces_protocol: options.log.trace,
+        traced_message_size_max: options.log.traced_msg_size_max,
+        traces_headers_only: options.log.trace_headers,
+    }
+}

@@ -1,0 +1,141 @@
+//! An account as one shard knows it: its subscription list and what of it lives here.
+//!
+//! Owns: the list, the members of queue groups on this shard. Not here: who may use the account, imports
+//! and exports (they compile to rules the router obeys; not built yet).
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use crate::conn::{Subscriber, SubscriberKey, Subscription, Traffic};
+use crate::ids::{AccountId, ShardId};
+use crate::mesh::{InterestChange, InterestKey};
+use crate::sublist::{InvalidSubject, Sublist};
+
+type SubjectAndGroup = (Box<[u8]>, Box<[u8]>);
+
+/// One account on one shard.
+pub struct Account {
+    /// Its number.
+    pub id: AccountId,
+    /// Its name.
+    pub name: Box<str>,
+    pub(crate) sublist: RefCell<Sublist<Subscriber>>,
+    /// Members of each queue group on this shard, which others take as the group's weight here.
+    queue_members: RefCell<BTreeMap<SubjectAndGroup, u32>>,
+    /// Connections of this shard bound to it.
+    pub(crate) connections: Cell<u64>,
+    /// Traffic of its connections that are gone.
+    pub(crate) closed_traffic: Cell<Traffic>,
+    shard_count: usize,
+}
+
+impl Account {
+    /// An account without subscriptions.
+    pub fn new(id: AccountId, name: &str, seed: u64, shard_count: usize) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            sublist: RefCell::new(Sublist::new(seed)),
+            queue_members: RefCell::default(),
+            connections: Cell::new(0),
+            closed_traffic: Cell::new(Traffic::default()),
+            shard_count,
+        }
+    }
+
+    /// Connections of this shard bound to it.
+    pub fn connections(&self) -> u64 {
+        self.connections.get()
+    }
+
+    /// Looks into the subscription list.
+    pub fn with_sublist<R>(&self, look: impl FnOnce(&Sublist<Subscriber>) -> R) -> R {
+        look(&self.sublist.borrow())
+    }
+
+    fn change(&self, subject: &[u8], queue: Option<&[u8]>, weight: u32) -> InterestChange {
+        let key = InterestKey {
+            account: self.id,
+            subject: subject.into(),
+            queue: queue.map(Into::into),
+        };
+        InterestChange { key, weight }
+    }
+
+    /// Whether a local plain subscription stands at exactly this subject.
+    fn has_local_plain(&self, subject: &[u8]) -> bool {
+        let sublist = self.sublist.borrow();
+        // At most one entry per other shard is not local, so the walk is short.
+        let mut entries = sublist.plain_at(subject).iter().take(self.shard_count);
+        entries.any(|entry| matches!(entry, Subscriber::Local(_)))
+    }
+
+    /// Adds a local subscription; what the other shards must hear of it.
+    ///
+    /// # Errors
+    /// The subject is none.
+    pub(crate) fn subscribe(
+        &self,
+        subscription: &std::rc::Rc<Subscription>,
+    ) -> Result<Option<InterestChange>, InvalidSubject> {
+        let (subject, queue) = (&subscription.subject, subscription.queue.as_deref());
+        let is_first = queue.is_none() && self.shard_count > 1 && !self.has_local_plain(subject);
+        let entry = Subscriber::Local(std::rc::Rc::clone(subscription));
+        let replaced = self.sublist.borrow_mut().insert(subject, queue, entry)?;
+        assert!(replaced.is_none(), "numbers of subscriptions are unique");
+        if self.shard_count == 1 {
+            return Ok(None);
+        }
+        Ok(match queue {
+            None => is_first.then(|| self.change(subject, None, 1)),
+            Some(group) => {
+                let mut members = self.queue_members.borrow_mut();
+                let count = members.entry((subject.clone(), group.into())).or_insert(0);
+                *count += 1;
+                Some(self.change(subject, queue, *count))
+            }
+        })
+    }
+
+    /// Removes a local subscription; what the other shards must hear of it.
+    pub(crate) fn unsubscribe(&self, subscription: &Subscription) -> Option<InterestChange> {
+        let (subject, queue) = (&subscription.subject, subscription.queue.as_deref());
+        let key = SubscriberKey::local(subscription.number);
+        let removed = self.sublist.borrow_mut().remove(subject, queue, key);
+        assert!(removed.is_some(), "a live subscription is in the list");
+        if self.shard_count == 1 {
+            return None;
+        }
+        match queue {
+            None => (!self.has_local_plain(subject)).then(|| self.change(subject, None, 0)),
+            Some(group) => {
+                let mut members = self.queue_members.borrow_mut();
+                let key = (subject.clone(), group.into());
+                let count = members.get_mut(&key).expect("counted when it subscribed");
+                *count -= 1;
+                let count = *count;
+                if count == 0 {
+                    members.remove(&key);
+                }
+                Some(self.change(subject, queue, count))
+            }
+        }
+    }
+
+    /// Takes what another shard told of its interest.
+    pub(crate) fn apply_remote(&self, shard: ShardId, change: &InterestChange) {
+        let (subject, queue) = (&change.key.subject, change.key.queue.as_deref());
+        let mut sublist = self.sublist.borrow_mut();
+        if change.weight == 0 {
+            // Told before it was known: a group that came and went within one batch.
+            drop(sublist.remove(subject, queue, SubscriberKey::remote(shard)));
+            return;
+        }
+        let entry = Subscriber::Remote {
+            shard,
+            weight: change.weight,
+        };
+        let inserted = sublist.insert(subject, queue, entry);
+        assert!(inserted.is_ok(), "the other shard accepted this subject");
+    }
+}

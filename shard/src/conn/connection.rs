@@ -1,0 +1,230 @@
+//! One connection of this shard: who it is, what it may, what it has done.
+//!
+//! Owns: its stream, outbound queue, subscriptions, counters. Not here: reading (`serve`), what an
+//! operation does (`client`), who gets a message (`router`).
+//! Memory: an idle connection holds this struct, its task and no buffer; see docs/ARCHITECTURE.md.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::outbound::Outbound;
+use super::subscription::{Subscriber, Subscription};
+use crate::account::Account;
+use crate::ids::ConnectionId;
+use crate::io::{Stream, Time, WallTime};
+use crate::proto::{CloseReason, ConnKind, Connect};
+use crate::sublist::MatchResult;
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No CONNECT yet. A client that needs no credentials may work all the same.
+    Fresh,
+    /// CONNECT was accepted.
+    Connected,
+    /// Nothing is read or delivered any more.
+    Closed(CloseReason),
+}
+
+/// Messages and bytes of payload (headers included), by direction as the server sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages the client published.
+    pub in_msgs: u64,
+    /// Their bytes.
+    pub in_bytes: u64,
+    /// Messages delivered to the client.
+    pub out_msgs: u64,
+    /// Their bytes.
+    pub out_bytes: u64,
+}
+
+impl Traffic {
+    /// Adds another count.
+    pub fn add(&mut self, other: &Traffic) {
+        self.in_msgs += other.in_msgs;
+        self.in_bytes += other.in_bytes;
+        self.out_msgs += other.out_msgs;
+        self.out_bytes += other.out_bytes;
+    }
+}
+
+/// The last subject a connection published to, and who gets it.
+#[derive(Default)]
+pub(crate) struct LastMatch {
+    pub(crate) subject: Vec<u8>,
+    pub(crate) result: Option<Rc<MatchResult<Subscriber>>>,
+}
+
+/// A connection.
+pub struct Connection {
+    /// Unique in the process. JSON: `cid`.
+    pub id: ConnectionId,
+    /// Who is at the other end.
+    pub kind: ConnKind,
+    pub(crate) stream: Stream,
+    /// The other end, as a PROXY header says or the socket knows.
+    pub(crate) peer: Cell<SocketAddr>,
+    pub(crate) state: Cell<State>,
+    pub(crate) account: RefCell<Rc<Account>>,
+    pub(crate) outbound: RefCell<Outbound>,
+    pub(crate) subscriptions: RefCell<BTreeMap<Box<[u8]>, Rc<Subscription>>>,
+    pub(crate) last_match: RefCell<LastMatch>,
+    pub(crate) connect: RefCell<Rc<Connect>>,
+
+    // What CONNECT switches; a client that has not sent it is verbose and pedantic, as at the peer.
+    pub(crate) is_verbose: Cell<bool>,
+    pub(crate) is_pedantic: Cell<bool>,
+    pub(crate) echo: Cell<bool>,
+    pub(crate) headers: Cell<bool>,
+    pub(crate) no_responders: Cell<bool>,
+    /// `protocol` of CONNECT: 1 takes INFO at any time.
+    pub(crate) protocol: Cell<i32>,
+    pub(crate) sent_connect_info: Cell<bool>,
+
+    pub(crate) in_msgs: Cell<u64>,
+    pub(crate) in_bytes: Cell<u64>,
+    pub(crate) out_msgs: Cell<u64>,
+    pub(crate) out_bytes: Cell<u64>,
+    /// Times a publisher was held because of this connection.
+    pub(crate) stalls: Cell<u64>,
+
+    pub(crate) started: Time,
+    pub(crate) started_wall: WallTime,
+    /// Last time something was read or delivered.
+    pub(crate) last_active: Cell<Time>,
+    /// Last time data or a PING came in.
+    pub(crate) last_in: Cell<Time>,
+    pub(crate) rtt: Cell<Duration>,
+    pub(crate) ping_sent: Cell<Time>,
+    pub(crate) pings_out: Cell<u32>,
+    pub(crate) next_ping: Cell<Option<Time>>,
+    /// When the writer has been blocked for too long.
+    pub(crate) write_due: Cell<Option<Time>>,
+    /// When CONNECT must have come.
+    pub(crate) connect_due: Cell<Option<Time>>,
+
+    /// Where its entry stands in the shard's timers.
+    pub(crate) timer_at: Cell<Option<Time>>,
+
+    /// Shards whose credit this publisher exhausted: nothing is parsed until they have room.
+    pub(crate) blocked_on: Cell<u64>,
+    /// The connection this publisher feeds too fast.
+    pub(crate) stalled_by: RefCell<Option<Rc<Connection>>>,
+    /// Another shard asked to hold this publisher.
+    pub(crate) hold_asked: Cell<bool>,
+    /// The serving task waits for something else than its socket.
+    pub(crate) parked: Cell<Option<Waker>>,
+}
+
+impl Connection {
+    /// Whether anything may still be delivered or read.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state.get(), State::Closed(_))
+    }
+
+    /// Why it was closed, if it was.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        match self.state.get() {
+            State::Closed(reason) => Some(reason),
+            State::Fresh | State::Connected => None,
+        }
+    }
+
+    /// Where it is in its life.
+    pub fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// The other end, as a PROXY header says or the socket knows.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer.get()
+    }
+
+    /// What it counted.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            in_msgs: self.in_msgs.get(),
+            in_bytes: self.in_bytes.get(),
+            out_msgs: self.out_msgs.get(),
+            out_bytes: self.out_bytes.get(),
+        }
+    }
+
+    /// What it said of itself in CONNECT.
+    pub fn connect(&self) -> Rc<Connect> {
+        Rc::clone(&self.connect.borrow())
+    }
+
+    /// The account it is bound to.
+    pub fn account(&self) -> Rc<Account> {
+        Rc::clone(&self.account.borrow())
+    }
+
+    /// Its subscriptions, in the order of their numbers.
+    pub fn subscriptions(&self) -> Vec<Rc<Subscription>> {
+        let mut list: Vec<_> = self.subscriptions.borrow().values().cloned().collect();
+        list.sort_unstable_by_key(|subscription| subscription.number);
+        list
+    }
+
+    /// How many subscriptions it has.
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.borrow().len()
+    }
+
+    /// Bytes that wait to be written. JSON: `pending_bytes`.
+    pub fn pending_size(&self) -> usize {
+        self.outbound.borrow().pending_size()
+    }
+
+    /// When it was accepted.
+    pub fn started(&self) -> (Time, WallTime) {
+        (self.started, self.started_wall)
+    }
+
+    /// When something was last read or delivered.
+    pub fn last_active(&self) -> Time {
+        self.last_active.get()
+    }
+
+    /// The last measured round trip; zero when none was.
+    pub fn rtt(&self) -> Duration {
+        self.rtt.get()
+    }
+
+    /// Times a publisher was held because of it.
+    pub fn stalls(&self) -> u64 {
+        self.stalls.get()
+    }
+
+    /// Wakes the serving task when it waits for something else than its socket.
+    pub(crate) fn unpark(&self) {
+        if let Some(waker) = self.parked.take() {
+            waker.wake();
+        }
+    }
+
+    /// How the log names it: `127.0.0.1:4000 - cid:7 - "v1.2:go:name"`.
+    pub fn label(&self) -> String {
+        let identity = self.connect();
+        let parts: Vec<String> = [
+            (!identity.version.is_empty()).then(|| format!("v{}", identity.version)),
+            (!identity.lang.is_empty()).then(|| identity.lang.clone()),
+            (!identity.name.is_empty()).then(|| identity.name.clone()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let (peer, id) = (self.peer(), self.id.0);
+        if parts.is_empty() {
+            return format!("{peer} - cid:{id}");
+        }
+        format!("{peer} - cid:{id} - {:?}", parts.join(":"))
+    }
+}

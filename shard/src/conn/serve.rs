@@ -1,0 +1,326 @@
+//! The task of one connection: greet, then read, parse and route batch after batch until the end.
+//!
+//! A batch is what one read brought. It is parsed in the shard's read buffer, inside the poll that read
+//! it; a connection that waits holds no buffer. What could not be parsed yet because the shard it feeds
+//! had no credit waits in `backlog`.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::connection::{Connection, State};
+use super::proxy_prefix;
+use crate::ids::{AccountId, ConnectionId};
+use crate::io::{Point, Stream};
+use crate::limits;
+use crate::mesh::shards_of;
+use crate::proto::{ClientError, CloseReason, ConnKind, FirstOp, Limits, Parser};
+use crate::runtime::Shard;
+
+/// How long a publisher is held because its consumer is behind: a little, or more when the consumer has
+/// all pending bytes it may have.
+const STALL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(5));
+
+/// What a batch came to.
+enum Batch {
+    /// More may be read at once.
+    More,
+    /// The connection is over.
+    End(CloseReason),
+}
+
+/// Serves a connection to its end. `is_over`: the server has all connections it may have.
+pub(crate) async fn serve(shard: Rc<Shard>, stream: Stream, id: ConnectionId, is_over: bool) {
+    let connection = shard.open(stream, id);
+    let is_proxied = shard.settings().proxy_protocol;
+    // The address of the proxy is nobody's business: INFO names none before the prefix came.
+    shard.send_first_info(&connection, !is_proxied);
+    if is_over {
+        shard.refuse(
+            &connection,
+            &ClientError::MaxConnectionsExceeded,
+            CloseReason::MaxConnectionsExceeded,
+        );
+    }
+    shard.end_batch();
+    let mut early = Vec::new();
+    if is_proxied && !is_over {
+        match proxy_prefix::read(&shard, &connection.stream).await {
+            Ok(prefix) => {
+                connection
+                    .peer
+                    .set(prefix.source.unwrap_or(connection.peer.get()));
+                early = prefix.rest;
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "Error reading PROXY protocol header from {}: {error}",
+                    connection.stream.peer_addr()
+                );
+                shard.close(&connection, CloseReason::ProtocolViolation);
+            }
+        }
+    }
+    let mut parser = new_parser(&shard);
+    let reason = read_loop(&shard, &connection, &mut parser, early).await;
+    shard.close(&connection, reason);
+    shard.end_batch();
+    shard.forget(&connection);
+}
+
+fn new_parser(shard: &Shard) -> Parser {
+    let settings = shard.settings();
+    let limits = Limits {
+        max_control_line: settings.control_line_size_max,
+        max_payload: settings.payload_size_max,
+    };
+    let mut parser = Parser::new(ConnKind::Client, limits);
+    // Until CONNECT says otherwise a client has no headers.
+    parser.set_headers(false);
+    if settings.auth_timeout.is_some() {
+        parser.set_first_op(FirstOp::Connect);
+    }
+    parser
+}
+
+async fn read_loop(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    parser: &mut Parser,
+    early: Vec<u8>,
+) -> CloseReason {
+    let mut backlog = early;
+    let mut reads_in_a_row = 0;
+    loop {
+        if let Some(reason) = connection.close_reason() {
+            return reason;
+        }
+        if must_wait(shard, connection) {
+            wait_for_leave(shard, connection).await;
+        }
+        let batch = if backlog.is_empty() {
+            poll_fn(|cx| poll_batch(shard, connection, parser, &mut backlog, cx)).await
+        } else {
+            let bytes = std::mem::take(&mut backlog);
+            shard.drain_interest();
+            let batch = parse_batch(shard, connection, parser, &bytes, &mut backlog);
+            shard.end_batch();
+            batch
+        };
+        if let Batch::End(reason) = batch {
+            return reason;
+        }
+        hold_fast_producer(shard, connection).await;
+        reads_in_a_row += 1;
+        if reads_in_a_row >= limits::READS_IN_A_ROW_MAX {
+            reads_in_a_row = 0;
+            shard.io().yield_if_needed().await;
+        }
+    }
+}
+
+/// Reads once and routes what came, all within the poll.
+fn poll_batch(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    parser: &mut Parser,
+    backlog: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Poll<Batch> {
+    if let Some(reason) = connection.close_reason() {
+        return Poll::Ready(Batch::End(reason));
+    }
+    let mut buffer = shard.read_buffer().borrow_mut();
+    let size = match connection.stream.poll_read(cx, &mut buffer) {
+        Poll::Pending => return Poll::Pending,
+        Poll::Ready(Ok(0)) => return Poll::Ready(Batch::End(CloseReason::ClientClosed)),
+        Poll::Ready(Ok(size)) => size,
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+            return Poll::Ready(Batch::More);
+        }
+        Poll::Ready(Err(error)) => {
+            tracing::debug!("{} - Read error: {error}", connection.label());
+            return Poll::Ready(Batch::End(CloseReason::ReadError));
+        }
+    };
+    shard.count_batch(size);
+    shard.io().interleave(Point::TriggeredNotDrained);
+    shard.drain_interest();
+    let now = shard.io().now();
+    connection.last_active.set(now);
+    connection.last_in.set(now);
+    let batch = parse_batch(shard, connection, parser, &buffer[..size], backlog);
+    drop(buffer);
+    shard.end_batch();
+    Poll::Ready(batch)
+}
+
+/// Parses and routes `bytes`; what must wait for credit goes to `backlog`.
+fn parse_batch(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    parser: &mut Parser,
+    bytes: &[u8],
+    backlog: &mut Vec<u8>,
+) -> Batch {
+    let mut input = bytes;
+    loop {
+        let step = match parser.next(input) {
+            Ok(step) => step,
+            Err(error) => {
+                tracing::error!("{} - {error}", connection.label());
+                let reason = error.close_reason();
+                match error.reply() {
+                    Some(reply) => shard.refuse(connection, &reply, reason),
+                    None => shard.close(connection, reason),
+                }
+                return Batch::End(reason);
+            }
+        };
+        input = &input[step.consumed..];
+        let Some(op) = step.op else { return Batch::More };
+        let turn = shard.on_client_op(connection, &op);
+        if let Some(headers) = turn.agreed_headers {
+            parser.set_headers(headers);
+            parser.set_first_op(FirstOp::Any);
+        }
+        if let Some(reason) = connection.close_reason() {
+            return Batch::End(reason);
+        }
+        if connection.blocked_on.get() != 0 && !input.is_empty() {
+            backlog.extend_from_slice(input);
+            return Batch::More;
+        }
+    }
+}
+
+/// What an operation changed for the parser.
+#[derive(Default)]
+pub(super) struct OpTurn {
+    /// CONNECT was accepted; whether both sides have headers.
+    pub(super) agreed_headers: Option<bool>,
+}
+
+fn must_wait(shard: &Shard, connection: &Connection) -> bool {
+    if !connection.is_open() {
+        return false;
+    }
+    if shard.is_held() {
+        return true;
+    }
+    let blocked = connection.blocked_on.get();
+    if blocked == 0 {
+        return false;
+    }
+    let still = shards_of(blocked)
+        .filter(|&target| shard.mesh().is_blocked(target))
+        .fold(0, |bits, target| bits | 1 << target);
+    connection.blocked_on.set(still);
+    still != 0
+}
+
+/// Waits until interest has left this shard and the shards this publisher feeds have room.
+async fn wait_for_leave(shard: &Rc<Shard>, connection: &Rc<Connection>) {
+    poll_fn(|cx| {
+        if !must_wait(shard, connection) {
+            return Poll::Ready(());
+        }
+        connection.parked.set(Some(cx.waker().clone()));
+        shard.park(connection);
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Holds a publisher for a moment whose consumer is behind, here or on another shard.
+async fn hold_fast_producer(shard: &Rc<Shard>, connection: &Rc<Connection>) {
+    let mut is_asked = connection.hold_asked.take();
+    let consumer = connection.stalled_by.borrow_mut().take();
+    let mut held = Duration::ZERO;
+    while held < limits::STALL_MAX && connection.is_open() {
+        let behind = consumer
+            .as_ref()
+            .filter(|consumer| shard.is_connection_behind(consumer));
+        let pause = match behind {
+            Some(consumer) => {
+                consumer.stalls.set(consumer.stalls.get() + 1);
+                let is_full = consumer.pending_size() >= shard.settings().pending_size_max;
+                if is_full {
+                    STALL.1
+                } else {
+                    STALL.0
+                }
+            }
+            None if is_asked => STALL.0,
+            None => return,
+        };
+        is_asked = false;
+        shard.count_stall();
+        shard.io().sleep(pause).await;
+        held += pause;
+    }
+}
+
+impl Shard {
+    /// Makes the connection known.
+    fn open(self: &Rc<Self>, stream: Stream, id: ConnectionId) -> Rc<Connection> {
+        let peer = Cell::new(stream.peer_addr());
+        let now = self.io().now();
+        let account = self
+            .account(AccountId::GLOBAL)
+            .expect("the global account is always there");
+        account.connections.set(account.connections.get() + 1);
+        let connection = Rc::new(Connection {
+            id,
+            kind: ConnKind::Client,
+            stream,
+            peer,
+            state: Cell::new(State::Fresh),
+            account: RefCell::new(account),
+            outbound: RefCell::default(),
+            subscriptions: RefCell::default(),
+            last_match: RefCell::default(),
+            connect: RefCell::default(),
+            is_verbose: Cell::new(true),
+            is_pedantic: Cell::new(true),
+            echo: Cell::new(true),
+            headers: Cell::new(false),
+            no_responders: Cell::new(false),
+            protocol: Cell::new(0),
+            sent_connect_info: Cell::new(false),
+            in_msgs: Cell::new(0),
+            in_bytes: Cell::new(0),
+            out_msgs: Cell::new(0),
+            out_bytes: Cell::new(0),
+            stalls: Cell::new(0),
+            started: now,
+            started_wall: self.io().wall(),
+            last_active: Cell::new(now),
+            last_in: Cell::new(now),
+            rtt: Cell::new(Duration::ZERO),
+            ping_sent: Cell::new(now),
+            pings_out: Cell::new(0),
+            next_ping: Cell::new(None),
+            write_due: Cell::new(None),
+            connect_due: Cell::new(self.settings().auth_timeout.map(|timeout| now + timeout)),
+            timer_at: Cell::new(None),
+            blocked_on: Cell::new(0),
+            stalled_by: RefCell::default(),
+            hold_asked: Cell::new(false),
+            parked: Cell::new(None),
+        });
+        self.add_connection(&connection);
+        tracing::debug!("{} - Client connection created", connection.label());
+        self.schedule_first_ping(&connection);
+        connection
+    }
+
+    /// Tells the client what is wrong and closes its connection.
+    pub(crate) fn refuse(&self, connection: &Rc<Connection>, error: &ClientError<'_>, reason: CloseReason) {
+        self.send_error(connection, error);
+        self.close(connection, reason);
+    }
+}

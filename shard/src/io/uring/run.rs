@@ -1,0 +1,84 @@
+//! Starts the thread of one shard: an executor, its task queues, its word "started".
+
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
+
+use super::{fill_random, UringIo};
+use crate::io::{Entropy, Io};
+
+/// Memory of one executor for registered buffers, bytes (glommio's default is 10 MB).
+const IO_MEMORY_SIZE: usize = 1 << 20;
+/// Entries of each ring.
+const RING_DEPTH: usize = 512;
+/// How long a task queue runs before the rings are looked at again.
+const PREEMPT: Duration = Duration::from_millis(1);
+
+/// What is known of a shard's thread before it starts.
+pub struct ThreadPlan {
+    /// Name of the thread, as `top -H` shows it.
+    pub name: String,
+    /// The core it is bound to; `None` leaves it to the scheduler.
+    pub core: Option<usize>,
+    /// The instant all shards count their time from.
+    pub base: Instant,
+}
+
+/// Why a shard could not start.
+#[derive(Debug)]
+pub struct StartError(pub String);
+
+/// A running shard thread.
+pub struct ShardThread(ExecutorJoinHandle<()>);
+
+impl ShardThread {
+    /// Waits for the thread's end.
+    ///
+    /// # Errors
+    /// The executor could not be made: a limit or a permission of the kernel.
+    pub fn join(self) -> Result<(), StartError> {
+        self.0.join().map_err(|error| StartError(error.to_string()))
+    }
+}
+
+/// Starts a thread that runs the future `main` makes from the shard's handle.
+///
+/// # Errors
+/// The thread could not be started. Failures of the executor itself show in [`ShardThread::join`].
+pub fn start_shard_thread<F, M>(plan: ThreadPlan, main: M) -> Result<ShardThread, StartError>
+where
+    M: FnOnce(Io) -> F + Send + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let placement = match plan.core {
+        Some(core) => Placement::Fixed(core),
+        None => Placement::Unbound,
+    };
+    let base = plan.base;
+    LocalExecutorBuilder::new(placement)
+        .name(&plan.name)
+        .io_memory(IO_MEMORY_SIZE)
+        .ring_depth(RING_DEPTH)
+        .preempt_timer(PREEMPT)
+        .spawn(move || async move {
+            let hot =
+                glommio::executor().create_task_queue(Shares::Static(1000), Latency::NotImportant, "hot");
+            let control =
+                glommio::executor().create_task_queue(Shares::Static(100), Latency::NotImportant, "control");
+            let mut seed = [0; 8];
+            fill_random(&mut seed);
+            let io = UringIo {
+                base,
+                entropy: Entropy::from_seed(u64::from_ne_bytes(seed)),
+                hot,
+                control,
+                busy_seen: Rc::new(Cell::new((Duration::ZERO, Duration::ZERO))),
+            };
+            main(Io::Uring(io)).await;
+        })
+        .map(ShardThread)
+        .map_err(|error| StartError(error.to_string()))
+}

@@ -1,0 +1,38 @@
+//! Every bound of a shard: name, unit, and what happens at the bound.
+
+/// Shards of one server: bits of a news word. More are refused at start.
+pub const SHARDS_MAX: usize = 64;
+/// Bytes one read takes at most; more stays in the socket.
+pub const READ_SIZE_MAX: usize = 256 * 1024;
+/// Reads of one connection in a row before others get their turn.
+pub const READS_IN_A_ROW_MAX: u32 = 4;
+/// Interest changes waiting in one lane. Beyond: kept as the newest state per subject, and nothing
+/// later leaves the shard until the lane took it.
+pub const INTEREST_LANE_CAPACITY: usize = 1024;
+/// Batches waiting in one data lane. Beyond: the generators that feed it stop.
+pub const DATA_LANE_CAPACITY: usize = 256;
+/// Bytes in flight from one shard to another. Beyond: the generators that feed it stop; one message
+/// may pass the bound.
+pub const CREDIT_SIZE: usize = 1024 * 1024;
+/// Bytes of answers to mesh input (hand-ons, not delivered, stall) kept for one full lane. Beyond:
+/// dropped and counted.
+pub const ANSWER_OVERFLOW_SIZE_MAX: usize = 4 * 1024 * 1024;
+/// Requests to several shards whose "not delivered" answers are counted at the same time. Beyond: the
+/// oldest gets no 503.
+pub const OPEN_REQUESTS_MAX: usize = 4096;
+/// Empty buffers a shard keeps for outbound data, by count; the rest goes back to the allocator.
+pub const POOLED_BUFFERS_MAX: usize = 2048;
+/// Bytes of all of them; the rest goes back to the allocator.
+pub const POOL_SIZE_MAX: usize = 16 * 1024 * 1024;
+/// Capacity, in bytes, a pooled buffer may have; larger ones go back to the allocator.
+pub const POOLED_BUFFER_SIZE_MAX: usize = 256 * 1024;
+/// Bytes of one piece of a connection's outbound queue; a longer message makes a longer piece.
+pub const OUTBOUND_PIECE_SIZE: usize = 64 * 1024;
+/// Payload size from which a message is written from the reader's buffer without a copy.
+pub const BORROWED_PAYLOAD_SIZE_MIN: usize = 8 * 1024;
+/// Closed connections whose details a shard keeps at most, whatever `max_closed_clients` asks for.
+pub const CLOSED_CONNECTIONS_MAX: usize = 100_000;
+/// How long a producer is held at most for one read because its consumers are behind.
+pub const STALL_MAX: std::time::Duration = std::time::Duration::from_millis(10);
+
+const _: () = assert!(SHARDS_MAX <= u64::BITS as usize);

@@ -1,0 +1,95 @@
+//! One message to one subscription of this shard.
+
+use std::rc::Rc;
+
+use crate::conn::{Connection, Subscription};
+use crate::ids::ConnectionId;
+use crate::proto::writer;
+use crate::runtime::Shard;
+
+/// A message on its way to subscriptions of this shard.
+#[derive(Clone, Copy)]
+pub struct Inbound<'a> {
+    /// Where to.
+    pub subject: &'a [u8],
+    /// Where answers go.
+    pub reply: Option<&'a [u8]>,
+    /// Size of the header block at the front of `message`, if there is one.
+    pub header_size: Option<usize>,
+    /// Headers and payload.
+    pub message: &'a [u8],
+    /// Who published it.
+    pub origin: ConnectionId,
+}
+
+impl Inbound<'_> {
+    fn append(&self, out: &mut Vec<u8>, sid: &[u8], with_headers: bool) {
+        match self.header_size {
+            None => writer::msg(out, self.subject, sid, self.reply, self.message),
+            Some(size) if with_headers => {
+                writer::hmsg(out, self.subject, sid, self.reply, size, self.message);
+            }
+            Some(size) => writer::msg(out, self.subject, sid, self.reply, &self.message[size..]),
+        }
+    }
+}
+
+/// A consumer that is behind, as its publishers are told.
+fn is_behind(pending_size: usize, pending_size_max: usize) -> bool {
+    pending_size > pending_size_max / 4 * 3
+}
+
+impl Shard {
+    /// Delivers to one subscription; `false`: it does not take the message.
+    #[inline]
+    pub(super) fn deliver(&self, subscription: &Rc<Subscription>, message: &Inbound<'_>) -> bool {
+        let connection = &subscription.connection;
+        if !subscription.is_live.get()
+            || !connection.is_open()
+            || (connection.id == message.origin && !connection.echo.get())
+        {
+            return false;
+        }
+        let delivered = subscription.delivered.get() + 1;
+        let delivered_max = subscription.delivered_max.get();
+        subscription.delivered.set(delivered);
+        let pending_size = self.append_to(connection, subscription, message);
+        if delivered_max != 0 && delivered >= delivered_max {
+            self.end_subscription(subscription);
+        }
+        let settings = self.settings_ref();
+        if pending_size > settings.pending_size_max {
+            self.relieve(connection);
+        }
+        true
+    }
+
+    #[inline]
+    fn append_to(
+        &self,
+        connection: &Rc<Connection>,
+        subscription: &Subscription,
+        message: &Inbound<'_>,
+    ) -> usize {
+        connection.out_msgs.set(connection.out_msgs.get() + 1);
+        let mut outbound = connection.outbound.borrow_mut();
+        let tail = outbound.tail(self.pool());
+        let with_headers = connection.headers.get();
+        message.append(tail, &subscription.sid, with_headers);
+        let size = match message.header_size {
+            Some(header_size) if !with_headers => message.message.len() - header_size,
+            _ => message.message.len(),
+        };
+        connection.out_bytes.set(connection.out_bytes.get() + size as u64);
+        if !outbound.is_touched {
+            outbound.is_touched = true;
+            self.touch(connection);
+        }
+        outbound.pending_size()
+    }
+
+    /// Whether a connection of this shard has so much pending that its publishers are slowed down.
+    pub(crate) fn is_connection_behind(&self, connection: &Connection) -> bool {
+        connection.is_open() && is_behind(connection.pending_size(), self.settings_ref().pending_size_max)
+    }
+}

@@ -1,0 +1,162 @@
+//! A message from another shard: deliver, try siblings, hand on, or say that nobody got it.
+
+use std::rc::Rc;
+
+use super::deliver::Inbound;
+use crate::account::Account;
+use crate::conn::Subscriber;
+use crate::mesh::{Envelope, Groups, Message};
+use crate::runtime::Shard;
+use crate::sublist::{MatchResult, QueueMatch};
+
+impl Shard {
+    /// Takes one envelope. Which shard it came by does not matter: a hand-on is answered to its origin.
+    pub(crate) fn receive(&self, envelope: Envelope<'_>) {
+        match envelope {
+            Envelope::Message(message, groups) => self.receive_message(&message, groups),
+            Envelope::NotDelivered {
+                origin,
+                request,
+                subject,
+                reply,
+            } => {
+                if self.close_request_answer(request) {
+                    self.not_delivered(origin, subject, reply);
+                }
+            }
+            Envelope::Stall { origin } => {
+                if let Some(connection) = self.connection(origin) {
+                    connection.hold_asked.set(true);
+                }
+            }
+        }
+    }
+
+    fn receive_message(&self, envelope: &Message<'_>, groups: Groups<'_>) {
+        let Some(account) = self.account(envelope.account) else {
+            self.counters()
+                .unknown_account
+                .set(self.counters().unknown_account.get() + 1);
+            return;
+        };
+        let message = Inbound {
+            subject: envelope.subject,
+            reply: envelope.reply,
+            header_size: envelope.header_size,
+            message: envelope.message,
+            origin: envelope.origin,
+        };
+        let result = account.sublist.borrow_mut().matches(envelope.subject);
+        let mut delivered = false;
+        if envelope.plain {
+            for entry in &result.plain {
+                if let Subscriber::Local(subscription) = entry {
+                    if self.deliver(subscription, &message) {
+                        delivered = true;
+                        self.note_behind_remote(envelope, subscription);
+                    }
+                }
+            }
+        }
+        let mut unserved = Vec::new();
+        for name in groups {
+            if self.deliver_to_group(&result, name, &message) {
+                delivered = true;
+            } else {
+                unserved.push(name);
+            }
+        }
+        let mut handed_on = 0;
+        // Only one of several groups' targets could answer for the request, and it cannot know of the others.
+        let carries_request = !delivered && unserved.len() == 1;
+        for name in unserved {
+            if self.hand_on(&account, &result, name, envelope, carries_request) {
+                handed_on += 1;
+            } else {
+                self.counters()
+                    .hand_ons_dropped
+                    .set(self.counters().hand_ons_dropped.get() + 1);
+            }
+        }
+        if !delivered && handed_on == 0 && envelope.request != 0 {
+            if let Some(reply) = envelope.reply {
+                let origin_shard = usize::from(envelope.origin_shard);
+                assert!(
+                    origin_shard != self.id().index(),
+                    "a message never comes back to its origin"
+                );
+                let (origin, request) = (envelope.origin, envelope.request);
+                self.mesh()
+                    .send_not_delivered(origin_shard, origin, request, envelope.subject, reply);
+            }
+        }
+    }
+
+    fn deliver_to_group(&self, result: &MatchResult<Subscriber>, name: &[u8], message: &Inbound<'_>) -> bool {
+        let Some(queue) = find_queue(result, name) else {
+            return false;
+        };
+        let local = |entry: &Subscriber| matches!(entry, Subscriber::Local(_));
+        let Some(first) = queue.pick_among(self.io().entropy(), local) else {
+            return false;
+        };
+        let Subscriber::Local(subscription) = &queue.members[first] else {
+            return false;
+        };
+        self.deliver(subscription, message) || self.deliver_to_sibling(queue, first, message)
+    }
+
+    /// Sends the message for one group to a shard that was not asked yet. `carries_request`: that shard
+    /// answers the origin in our place when it has nobody either.
+    fn hand_on(
+        &self,
+        account: &Rc<Account>,
+        result: &MatchResult<Subscriber>,
+        name: &[u8],
+        envelope: &Message<'_>,
+        carries_request: bool,
+    ) -> bool {
+        let visited = envelope.visited | 1 << self.id().index();
+        let Some(queue) = find_queue(result, name) else {
+            return false;
+        };
+        let fresh = |entry: &Subscriber| match entry {
+            Subscriber::Remote { shard, .. } => visited & 1 << shard.index() == 0,
+            Subscriber::Local(_) => false,
+        };
+        let Some(at) = queue.pick_among(self.io().entropy(), fresh) else {
+            return false;
+        };
+        let Subscriber::Remote { shard, .. } = &queue.members[at] else {
+            return false;
+        };
+        let onward = Message {
+            account: account.id,
+            plain: false,
+            hand_on: true,
+            request: if carries_request { envelope.request } else { 0 },
+            visited,
+            ..*envelope
+        };
+        self.mesh().send_answer(shard.index(), |out| {
+            crate::mesh::append_message(out, &onward, std::iter::once(name));
+        });
+        true
+    }
+
+    fn note_behind_remote(&self, envelope: &Message<'_>, subscription: &crate::conn::Subscription) {
+        let settings = self.settings_ref();
+        let consumer = &subscription.connection;
+        if settings.stalls_producers && consumer.pending_size() > settings.pending_size_max / 4 * 3 {
+            self.note_remote_stall(envelope.origin_shard, envelope.origin, consumer);
+        }
+    }
+}
+
+fn find_queue<'r>(result: &'r MatchResult<Subscriber>, name: &[u8]) -> Option<&'r QueueMatch<Subscriber>> {
+    let at = result
+        .queues
+        .binary_search_by(|queue| (*queue.name).cmp(name))
+        .ok()?;
+    Some(&result.queues[at])
+}

@@ -1,0 +1,105 @@
+//! The acceptor: one shard listens and gives each connection to the shard with the fewest.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_lite::future::or;
+
+use super::shard::Shard;
+use crate::io::{Accepted, Listener, Queue};
+
+/// The wait after an accept that failed, growing from the first to the second as long as it fails.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Starts accepting on the socket [`Shard::listen`] opened, until the shard stops or leaves. The socket is closed
+/// then.
+pub fn serve_listener(shard: &Rc<Shard>) {
+    let listener = shard.listener.take().expect("opened before it is served");
+    let task = Rc::clone(shard);
+    shard.io().spawn(Queue::Hot, &shard.gate, async move {
+        let stopped = task.wait_leaving();
+        or(accept_loop(&task, &listener), stopped).await;
+    });
+}
+
+async fn accept_loop(shard: &Rc<Shard>, listener: &Listener) {
+    let mut back_off = BACK_OFF.0;
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => {
+                back_off = BACK_OFF.0;
+                shard.place(accepted);
+            }
+            Err(error) => {
+                tracing::error!("Error trying to accept a client: {error}; next try in {back_off:?}");
+                shard.io().sleep(back_off).await;
+                back_off = (back_off * 2).min(BACK_OFF.1);
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// Opens the socket clients connect to, on this shard; nobody is accepted before [`serve_listener`].
+    ///
+    /// # Errors
+    /// What the system says: address in use, no permission.
+    pub fn listen(&self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = self.io().listen(address)?;
+        let bound = listener.local_addr()?;
+        *self.listener.borrow_mut() = Some(listener);
+        Ok(bound)
+    }
+
+    /// Ends when the shard leaves or stops.
+    async fn wait_leaving(&self) {
+        poll_fn(|cx| {
+            if !self.is_accepting() {
+                return Poll::Ready(());
+            }
+            *self.leaving_waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Ends the accepting.
+    pub(super) fn stop_accepting(&self) {
+        if let Some(waker) = self.leaving_waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn place(self: &Rc<Self>, accepted: Accepted) {
+        let target = self.shards().least_loaded();
+        let max = self.settings_ref().connections_max;
+        let is_over = max.is_some_and(|max| self.shards().connections() >= max);
+        self.shards().load(target).joined();
+        let id = self.shards().next_connection_id();
+        let job = move |shard: &Rc<Shard>| shard.adopt(accepted, id, is_over);
+        if target == self.id() {
+            job(self);
+        } else if !self.shards().run_on(target, Box::new(job)) {
+            tracing::debug!("a connection came while the server stops");
+        }
+    }
+
+    fn adopt(self: &Rc<Self>, accepted: Accepted, id: crate::ids::ConnectionId, is_over: bool) {
+        match self.io().adopt(accepted) {
+            Ok(stream) => {
+                let shard = Rc::clone(self);
+                self.io().spawn(Queue::Hot, &self.gate, async move {
+                    crate::conn::serve(shard, stream, id, is_over).await;
+                });
+            }
+            Err(error) => {
+                self.shards().load(self.id()).left();
+                tracing::debug!("a connection died before it was served: {error}");
+            }
+        }
+    }
+}

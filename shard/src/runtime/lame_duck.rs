@@ -1,0 +1,84 @@
+//! Leaving: lame duck mode and the end of a shard.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::shard::Shard;
+use crate::io::Queue;
+use crate::proto::CloseReason;
+
+/// How a shard lets its clients go.
+#[derive(Clone, Copy, Debug)]
+pub struct LameDuck {
+    /// From the INFO that says so to the first close.
+    pub grace_period: Duration,
+    /// Over which the clients are closed.
+    pub duration: Duration,
+}
+
+/// The longest wait between two closes.
+const INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// The shortest: with more clients several are closed at once.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
+impl Shard {
+    /// Whether new clients are taken.
+    pub fn is_accepting(&self) -> bool {
+        !self.is_leaving.get() && !self.is_stopping.get()
+    }
+
+    /// Tells the clients that this server goes (`ldm` in INFO), then closes them one after the other.
+    /// `done` is called when the last one is gone.
+    pub fn start_lame_duck(self: &Rc<Self>, plan: LameDuck, done: impl FnOnce() + 'static) {
+        self.is_leaving.set(true);
+        self.stop_accepting();
+        let mut settings = (*self.settings()).clone();
+        settings.info.ldm = true;
+        self.set_settings(Arc::new(settings));
+        self.send_info_to_all();
+        self.end_batch();
+        let shard = Rc::clone(self);
+        self.io().spawn(Queue::Hot, &self.gate, async move {
+            shard.io().sleep(plan.grace_period).await;
+            shard.close_paced(plan.duration).await;
+            done();
+        });
+    }
+
+    async fn close_paced(self: &Rc<Self>, duration: Duration) {
+        let connections = self.connections();
+        let count = u32::try_from(connections.len()).unwrap_or(u32::MAX).max(1);
+        let interval = (duration / count).clamp(INTERVAL_MIN, INTERVAL_MAX);
+        let steps = usize::try_from(duration.as_nanos() / interval.as_nanos())
+            .unwrap_or(usize::MAX)
+            .max(1);
+        let at_once = connections.len().div_ceil(steps).max(1);
+        for group in connections.chunks(at_once) {
+            for connection in group {
+                self.close(connection, CloseReason::ServerShutdown);
+            }
+            self.end_batch();
+            // Half to full, at random, so that clients of several servers do not come back in step.
+            let half = interval / 2;
+            let spread = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).max(1);
+            self.io()
+                .sleep(half + Duration::from_nanos(self.io().entropy() % spread))
+                .await;
+        }
+    }
+
+    /// Closes all connections; the shard's tasks end when the last one is gone and the mesh is drained.
+    pub fn stop(self: &Rc<Self>) {
+        self.is_stopping.set(true);
+        self.stop_accepting();
+        for connection in self.connections() {
+            self.close(&connection, CloseReason::ServerShutdown);
+        }
+        self.end_batch();
+        self.timers.wake();
+        if let Some(waker) = self.mesh_waker.take() {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! One shard at run time: its state, its tasks, the order of effects.
+//!
+//! Owns: [`Shard`] and what happens at the end of a batch (`flush`), the mesh task (`turn`), time outs
+//! (`timers`), how threads start (`start`), the handle others reach shards by (`shards`).
+//! Not here: what an operation does (`conn`), who gets a message (`router`).
+
+mod accept;
+mod flush;
+mod lame_duck;
+mod settings;
+mod shard;
+mod shards;
+mod start;
+mod timers;
+mod turn;
+
+pub use accept::serve_listener;
+pub use lame_duck::LameDuck;
+pub use settings::{Settings, WriteTimeout};
+pub use shard::{ClosedConnection, Counters, Shard};
+pub use shards::{Job, ShardLoad, Shards};
+pub use start::{start, Parts, ShardPlan};

@@ -1,0 +1,465 @@
+//! The state of one shard and the small verbs everything else is made of.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::settings::Settings;
+use super::shards::{Job, Shards};
+use super::timers::Timers;
+use crate::account::Account;
+use crate::conn::{BufferPool, Connection, State, Subscription, Traffic};
+use crate::ids::{AccountId, ConnectionId, ShardId};
+use crate::io::{Gate, Io, Listener, Time, WallTime};
+use crate::mesh::{InterestChange, Mesh};
+use crate::proto::{CloseReason, Connect};
+use crate::router::OpenRequests;
+
+/// What a shard counted of itself.
+#[derive(Default)]
+pub struct Counters {
+    /// Connections accepted since the start.
+    pub total_connections: Cell<u64>,
+    /// Connections closed because too much was pending.
+    pub slow_consumers_pending: Cell<u64>,
+    /// Connections closed because their socket took nothing.
+    pub slow_consumers_deadline: Cell<u64>,
+    /// Connections closed because they did not answer PINGs.
+    pub stale_connections: Cell<u64>,
+    /// Publishers held because their consumers are behind.
+    pub stalled_clients: Cell<u64>,
+    /// Messages for an account this shard does not know.
+    pub unknown_account: Cell<u64>,
+    /// Queue messages that no shard could deliver any more.
+    pub hand_ons_dropped: Cell<u64>,
+    /// Messages from other shards.
+    pub received: Cell<u64>,
+    /// Read batches.
+    pub batches: Cell<u64>,
+    /// Bytes of read batches.
+    pub batch_bytes: Cell<u64>,
+}
+
+pub(crate) fn count(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
+/// A connection that is gone, as `/connz?state=closed` shows it.
+#[derive(Debug)]
+pub struct ClosedConnection {
+    /// Its number.
+    pub id: ConnectionId,
+    /// The other end.
+    pub peer: std::net::SocketAddr,
+    /// Why it was closed.
+    pub reason: CloseReason,
+    /// When it was accepted and closed.
+    pub started: (Time, WallTime),
+    /// When it was closed.
+    pub stopped: (Time, WallTime),
+    /// When something last went through.
+    pub last_active: Time,
+    /// Its last round trip.
+    pub rtt: Duration,
+    /// What it counted.
+    pub traffic: Traffic,
+    /// What was still pending, bytes.
+    pub pending_size: usize,
+    /// What it said of itself.
+    pub connect: Rc<Connect>,
+    /// Its account.
+    pub account: Box<str>,
+    /// Subjects it was subscribed to.
+    pub subjects: Vec<ClosedSubscription>,
+    /// Times a publisher was held because of it.
+    pub stalls: u64,
+}
+
+/// A subscription of a connection that is gone.
+#[derive(Clone, Debug)]
+pub struct ClosedSubscription {
+    /// Its subject.
+    pub subject: Box<[u8]>,
+    /// Its queue group.
+    pub queue: Option<Box<[u8]>>,
+    /// The client's name for it.
+    pub sid: Box<[u8]>,
+    /// Messages delivered.
+    pub delivered: u64,
+    /// Where it would have ended; 0: never.
+    pub delivered_max: u64,
+}
+
+/// One shard.
+pub struct Shard {
+    io: Io,
+    mesh: Mesh,
+    shards: Shards,
+    settings: RefCell<Arc<Settings>>,
+    accounts: RefCell<BTreeMap<AccountId, Rc<Account>>>,
+    pub(super) connections: RefCell<BTreeMap<ConnectionId, Rc<Connection>>>,
+    pub(super) closed: RefCell<VecDeque<Rc<ClosedConnection>>>,
+    pub(super) closed_traffic: Cell<Traffic>,
+    pub(super) read_buffer: RefCell<Box<[u8]>>,
+    pool: BufferPool,
+    pub(super) touched: RefCell<Vec<Rc<Connection>>>,
+    /// Connections whose task waits for credit, for interest to leave, or for a stall to end.
+    pub(super) parked: RefCell<Vec<Rc<Connection>>>,
+    /// An interest lane is full: nothing later leaves this shard.
+    pub(super) is_held: Cell<bool>,
+    pub(super) mesh_waker: RefCell<Option<Waker>>,
+    pub(super) mailbox: crossbeam_channel::Receiver<Job>,
+    pub(super) timers: Timers,
+    pub(super) remote_stalls: RefCell<Vec<RemoteStall>>,
+    requests: RefCell<OpenRequests>,
+    next_subscription: Cell<u64>,
+    /// Everything that runs on this shard for its connections.
+    pub(super) gate: Gate,
+    pub(super) is_stopping: Cell<bool>,
+    /// The client port, opened and not served yet.
+    pub(super) listener: RefCell<Option<Listener>>,
+    /// The acceptor, waiting for the end.
+    pub(super) leaving_waker: RefCell<Option<Waker>>,
+    /// Lame duck: no new clients.
+    pub(super) is_leaving: Cell<bool>,
+    counters: Counters,
+}
+
+/// A publisher of another shard that feeds a connection here too fast.
+pub(super) struct RemoteStall {
+    pub(super) shard: u16,
+    pub(super) publisher: ConnectionId,
+    pub(super) consumer: Rc<Connection>,
+}
+
+/// What a shard is made of.
+pub(super) struct ShardParts {
+    pub(super) io: Io,
+    pub(super) mesh: Mesh,
+    pub(super) shards: Shards,
+    pub(super) settings: Arc<Settings>,
+    pub(super) mailbox: crossbeam_channel::Receiver<Job>,
+}
+
+impl Shard {
+    pub(super) fn new(parts: ShardParts) -> Rc<Self> {
+        let ShardParts {
+            io,
+            mesh,
+            shards,
+            settings,
+            mailbox,
+        } = parts;
+        let mut accounts = BTreeMap::new();
+        for (id, name) in [(AccountId::GLOBAL, "$G"), (AccountId::SYSTEM, "$SYS")] {
+            accounts.insert(
+                id,
+                Rc::new(Account::new(id, name, io.entropy(), mesh.shard_count())),
+            );
+        }
+        Rc::new(Self {
+            io,
+            mesh,
+            shards,
+            settings: RefCell::new(settings),
+            accounts: RefCell::new(accounts),
+            connections: RefCell::default(),
+            closed: RefCell::default(),
+            closed_traffic: Cell::default(),
+            read_buffer: RefCell::new(vec![0; crate::limits::READ_SIZE_MAX].into_boxed_slice()),
+            pool: BufferPool::default(),
+            touched: RefCell::default(),
+            parked: RefCell::default(),
+            is_held: Cell::new(false),
+            mesh_waker: RefCell::default(),
+            mailbox,
+            timers: Timers::default(),
+            remote_stalls: RefCell::default(),
+            requests: RefCell::default(),
+            next_subscription: Cell::new(1),
+            gate: Gate::default(),
+            is_stopping: Cell::new(false),
+            listener: RefCell::default(),
+            leaving_waker: RefCell::default(),
+            is_leaving: Cell::new(false),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Which shard this is.
+    #[inline]
+    pub fn id(&self) -> ShardId {
+        self.mesh.id()
+    }
+
+    /// The outside.
+    #[inline]
+    pub fn io(&self) -> &Io {
+        &self.io
+    }
+
+    /// Its end of the mesh.
+    #[inline]
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    /// All shards of the server.
+    pub fn shards(&self) -> &Shards {
+        &self.shards
+    }
+
+    /// What it counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.borrow())
+    }
+
+    #[inline]
+    pub(crate) fn settings_ref(&self) -> Ref<'_, Arc<Settings>> {
+        self.settings.borrow()
+    }
+
+    /// Puts new settings in force.
+    pub fn set_settings(&self, settings: Arc<Settings>) {
+        *self.settings.borrow_mut() = settings;
+    }
+
+    #[inline]
+    pub(crate) fn pool(&self) -> &BufferPool {
+        &self.pool
+    }
+
+    pub(crate) fn requests(&self) -> &RefCell<OpenRequests> {
+        &self.requests
+    }
+
+    /// An account by number.
+    pub fn account(&self, id: AccountId) -> Option<Rc<Account>> {
+        self.accounts.borrow().get(&id).cloned()
+    }
+
+    /// All accounts, by number.
+    pub fn accounts(&self) -> Vec<Rc<Account>> {
+        self.accounts.borrow().values().cloned().collect()
+    }
+
+    /// An open connection by number.
+    pub fn connection(&self, id: ConnectionId) -> Option<Rc<Connection>> {
+        self.connections.borrow().get(&id).cloned()
+    }
+
+    /// All open connections, by number.
+    pub fn connections(&self) -> Vec<Rc<Connection>> {
+        let mut list: Vec<_> = self.connections.borrow().values().cloned().collect();
+        list.sort_unstable_by_key(|connection| connection.id);
+        list
+    }
+
+    pub(crate) fn add_connection(&self, connection: &Rc<Connection>) {
+        let other = self
+            .connections
+            .borrow_mut()
+            .insert(connection.id, Rc::clone(connection));
+        assert!(other.is_none(), "numbers of connections are unique");
+        count(&self.counters.total_connections);
+    }
+
+    pub(crate) fn read_buffer(&self) -> &RefCell<Box<[u8]>> {
+        &self.read_buffer
+    }
+
+    pub(crate) fn count_batch(&self, size: usize) {
+        count(&self.counters.batches);
+        self.counters
+            .batch_bytes
+            .set(self.counters.batch_bytes.get() + size as u64);
+    }
+
+    pub(crate) fn count_stall(&self) {
+        count(&self.counters.stalled_clients);
+    }
+
+    /// Whether nothing may leave because an interest lane is full.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held.get()
+    }
+
+    /// Adds a connection to those that are woken when there is room.
+    pub(crate) fn park(&self, connection: &Rc<Connection>) {
+        self.parked.borrow_mut().push(Rc::clone(connection));
+    }
+
+    /// How many connections are open.
+    pub fn connection_count(&self) -> usize {
+        self.connections.borrow().len()
+    }
+
+    /// The closed connections it remembers, oldest first.
+    pub fn closed_connections(&self) -> Vec<Rc<ClosedConnection>> {
+        self.closed.borrow().iter().cloned().collect()
+    }
+
+    /// Traffic of all clients since the start.
+    pub fn traffic(&self) -> Traffic {
+        let mut sum = self.closed_traffic.get();
+        for connection in self.connections() {
+            sum.add(&connection.traffic());
+        }
+        sum
+    }
+
+    /// Adds a connection to those to flush at the end of the batch.
+    #[inline]
+    pub(crate) fn touch(&self, connection: &Rc<Connection>) {
+        self.touched.borrow_mut().push(Rc::clone(connection));
+    }
+
+    /// Appends protocol text for a connection; it leaves at the end of the batch.
+    pub(crate) fn enqueue(&self, connection: &Rc<Connection>, append: impl FnOnce(&mut Vec<u8>)) {
+        if !connection.is_open() {
+            return;
+        }
+        let mut outbound = connection.outbound.borrow_mut();
+        append(outbound.tail(&self.pool));
+        if !outbound.is_touched {
+            outbound.is_touched = true;
+            self.touch(connection);
+        }
+    }
+
+    pub(crate) fn next_subscription_number(&self) -> u64 {
+        let number = self.next_subscription.get();
+        self.next_subscription.set(number + 1);
+        number
+    }
+
+    /// Notes for the other shards that interest changed.
+    pub(crate) fn tell_interest(&self, change: Option<InterestChange>) {
+        if let Some(change) = change {
+            self.mesh.change_interest(change);
+        }
+    }
+
+    /// Applies what other shards told of their interest. Whoever routes calls this first.
+    #[inline]
+    pub(crate) fn drain_interest(&self) {
+        self.mesh.drain_interest(&self.io, |shard, change| {
+            if let Some(account) = self.account(change.key.account) {
+                account.apply_remote(shard, &change);
+            }
+        });
+    }
+
+    /// Ends a subscription: out of the list, out of its connection.
+    pub(crate) fn end_subscription(&self, subscription: &Rc<Subscription>) {
+        if !subscription.is_live.replace(false) {
+            return;
+        }
+        let connection = &subscription.connection;
+        let change = connection.account.borrow().unsubscribe(subscription);
+        self.tell_interest(change);
+        connection.subscriptions.borrow_mut().remove(&subscription.sid);
+    }
+
+    pub(crate) fn note_remote_stall(&self, shard: u16, publisher: ConnectionId, consumer: &Rc<Connection>) {
+        let mut stalls = self.remote_stalls.borrow_mut();
+        if stalls.iter().any(|stall| stall.publisher == publisher) {
+            return;
+        }
+        stalls.push(RemoteStall {
+            shard,
+            publisher,
+            consumer: Rc::clone(consumer),
+        });
+    }
+
+    /// Closes a connection: nothing is delivered to it or read from it any more, its subscriptions end,
+    /// what is pending gets one more chance to be written. Its task then cleans up.
+    pub fn close(&self, connection: &Rc<Connection>, reason: CloseReason) {
+        if !connection.is_open() {
+            return;
+        }
+        let subscriptions = connection.subscriptions();
+        self.remember(connection, reason, &subscriptions);
+        connection.state.set(State::Closed(reason));
+        for subscription in subscriptions {
+            self.end_subscription(&subscription);
+        }
+        self.write_last(connection);
+        connection.stream.shutdown();
+        connection.last_match.take();
+        connection.stalled_by.take();
+        self.timers.cancel(connection);
+        connection.unpark();
+    }
+
+    /// Takes a closed connection out; the task that served it calls this last.
+    pub(crate) fn forget(&self, connection: &Rc<Connection>) {
+        assert!(!connection.is_open(), "closed before it is forgotten");
+        self.connections.borrow_mut().remove(&connection.id);
+        self.shards.load(self.id()).left();
+        let account = connection.account();
+        account.connections.set(account.connections.get() - 1);
+    }
+
+    fn remember(&self, connection: &Rc<Connection>, reason: CloseReason, subscriptions: &[Rc<Subscription>]) {
+        let traffic = connection.traffic();
+        let account = connection.account();
+        let mut sum = self.closed_traffic.get();
+        sum.add(&traffic);
+        self.closed_traffic.set(sum);
+        let mut sum = account.closed_traffic.get();
+        sum.add(&traffic);
+        account.closed_traffic.set(sum);
+        tracing::debug!(
+            "{} - Client connection closed: {}",
+            connection.label(),
+            reason.text()
+        );
+        let max = self
+            .settings_ref()
+            .closed_connections_max
+            .min(crate::limits::CLOSED_CONNECTIONS_MAX);
+        if max == 0 {
+            return;
+        }
+        let subjects = subscriptions
+            .iter()
+            .map(|subscription| ClosedSubscription {
+                subject: subscription.subject.clone(),
+                queue: subscription.queue.clone(),
+                sid: subscription.sid.clone(),
+                delivered: subscription.delivered.get(),
+                delivered_max: subscription.delivered_max.get(),
+            })
+            .collect();
+        let closed = ClosedConnection {
+            id: connection.id,
+            peer: connection.peer(),
+            reason,
+            started: connection.started(),
+            stopped: (self.io.now(), self.io.wall()),
+            last_active: connection.last_active(),
+            rtt: connection.rtt(),
+            traffic,
+            pending_size: connection.pending_size(),
+            connect: connection.connect(),
+            account: account.name.clone(),
+            subjects,
+            stalls: connection.stalls(),
+        };
+        let mut list = self.closed.borrow_mut();
+        if list.len() >= max {
+            list.pop_front();
+        }
+        list.push_back(Rc::new(closed));
+    }
+}
