@@ -62,9 +62,20 @@ impl Process {
         self.child.try_wait().expect("the child can be waited for")
     }
 
-    /// Waits for its end.
+    /// Waits for its end; fails the test when it does not come.
     pub fn wait_exit(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        let Some(status) = self.exit_within(PATIENCE) else {
+            panic!(
+                "the process did not end within {PATIENCE:?}; its output:\n{}",
+                self.lines.join("\n")
+            );
+        };
+        status
+    }
+
+    /// Its status, when it ends in that time.
+    pub fn exit_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + patience;
         loop {
             // Its output ends when it does: waiting for lines is waiting for the end, without a timer.
             match self
@@ -73,14 +84,9 @@ impl Process {
             {
                 Ok(line) => self.lines.push(line),
                 Err(RecvTimeoutError::Disconnected) => {
-                    return self.child.wait().expect("the child can be waited for")
+                    return Some(self.child.wait().expect("the child can be waited for"));
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    panic!(
-                        "the process did not end within {PATIENCE:?}; its output:\n{}",
-                        self.lines.join("\n")
-                    )
-                }
+                Err(RecvTimeoutError::Timeout) => return None,
             }
         }
     }

@@ -272,6 +272,11 @@ impl Server {
         self.process.wait_exit()
     }
 
+    /// Its status, when it ends in that time.
+    pub fn exit_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+        self.process.exit_within(patience)
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.process.try_exit().is_none()

@@ -142,7 +142,9 @@ impl Runner<'_> {
             Step::Leave(client) => self.client(client)?.left = true,
             Step::Signal(name) => self.server.signal(name),
             Step::ServerExits(code) => {
-                let status = self.server.wait_exit();
+                let Some(status) = self.server.exit_within(self.patience) else {
+                    return Err("the server did not end".into());
+                };
                 if status.code() != Some(*code) {
                     return Err(format!("the server ended with {status}"));
                 }
