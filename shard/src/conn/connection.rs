@@ -173,6 +173,18 @@ impl Connection {
         list
     }
 
+    /// Up to `count` of its subscriptions with a sid above `after`, by sid: a page of a long walk.
+    pub fn subscriptions_after(&self, after: Option<&[u8]>, count: usize) -> Vec<Rc<Subscription>> {
+        use std::ops::Bound;
+        let above = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let subscriptions = self.subscriptions.borrow();
+        subscriptions
+            .range::<[u8], _>((above, Bound::Unbounded))
+            .take(count)
+            .map(|(_, subscription)| Rc::clone(subscription))
+            .collect()
+    }
+
     /// How many subscriptions it has.
     pub fn subscription_count(&self) -> usize {
         self.subscriptions.borrow().len()

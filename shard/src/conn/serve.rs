@@ -155,6 +155,7 @@ fn poll_batch(
     let batch = parse_batch(shard, connection, parser, &buffer[..size], backlog);
     drop(buffer);
     shard.end_batch();
+    shard.count_batch_time(now);
     Poll::Ready(batch)
 }
 

@@ -20,6 +20,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 pub fn serve_listener(shard: &Rc<Shard>) {
     let listener = shard.listener.take().expect("opened before it is served");
     let task = Rc::clone(shard);
+    shard.is_serving.set(true);
     shard.io().spawn(Queue::Hot, &shard.gate, async move {
         let stopped = task.wait_leaving();
         or(accept_loop(&task, &listener), stopped).await;
@@ -55,6 +56,11 @@ impl Shard {
         Ok(bound)
     }
 
+    /// Whether this shard accepts clients now: never on shards that do not listen, no more in lame duck mode.
+    pub fn is_serving(&self) -> bool {
+        self.is_serving.get()
+    }
+
     /// Ends when the shard leaves or stops.
     async fn wait_leaving(&self) {
         poll_fn(|cx| {
@@ -69,6 +75,7 @@ impl Shard {
 
     /// Ends the accepting.
     pub(super) fn stop_accepting(&self) {
+        self.is_serving.set(false);
         if let Some(waker) = self.leaving_waker.take() {
             waker.wake();
         }

@@ -77,6 +77,7 @@ impl Shard {
         }
         self.end_batch();
         self.timers.wake();
+        self.waits.wake_all();
         if let Some(waker) = self.mesh_waker.take() {
             waker.wake();
         }
