@@ -52,10 +52,7 @@ impl Waits {
 
 impl Ticket<'_> {
     fn wait(&self, waker: &Waker) {
-        self.waits
-            .wakers
-            .borrow_mut()
-            .insert(self.number, waker.clone());
+        self.waits.wakers.borrow_mut().insert(self.number, waker.clone());
     }
 }
 

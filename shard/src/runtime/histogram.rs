@@ -27,10 +27,7 @@ impl<const N: usize> Histogram<N> {
     pub fn add(&self, value: u64) {
         let quotient = value.saturating_sub(1) >> self.first_log2;
         let bits = u64::BITS - quotient.leading_zeros();
-        let bucket = self
-            .counts
-            .get(bits.div_ceil(2) as usize)
-            .unwrap_or(&self.above);
+        let bucket = self.counts.get(bits.div_ceil(2) as usize).unwrap_or(&self.above);
         bucket.set(bucket.get() + 1);
         self.sum.set(self.sum.get() + value);
     }
