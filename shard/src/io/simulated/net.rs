@@ -123,6 +123,16 @@ pub(super) fn address_of(host: usize, port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, host[0], host[1])), port)
 }
 
+impl Net {
+    pub(super) fn is_idle(&self) -> bool {
+        self.connections
+            .values()
+            .filter(|connection| !connection.broken)
+            .flat_map(|connection| connection.pipes.iter().zip(connection.ends.iter().rev()))
+            .all(|(pipe, reader)| pipe.on_the_way.is_empty() && (reader.closed || pipe.arrived.is_empty()))
+    }
+}
+
 fn pair_of(a: usize, b: usize) -> (usize, usize) {
     (a.min(b), a.max(b))
 }

@@ -27,7 +27,7 @@ use crate::io::{Io, Point, Queue};
 /// Shards that may stand on the stack at the same time, each inside an `interleave` of the one before.
 const NESTED_MAX: usize = 4;
 /// Steps of one run without the end in sight; more is a program that spins.
-const STEPS_MAX: u64 = 50_000_000;
+const STEPS_MAX: u64 = 300_000;
 /// Where the wall clock stands when a world begins: 2026-01-01 UTC.
 const WALL_START_NS: u64 = 1_767_225_600_000_000_000;
 
@@ -167,7 +167,9 @@ impl SimWorld {
                 steps += 1;
                 assert!(
                     steps < STEPS_MAX,
-                    "{STEPS_MAX} steps without reaching the end: something spins"
+                    "{STEPS_MAX} steps without reaching the end at {} ns: something spins; steps by node: {:?}",
+                    self.world.now.get(),
+                    self.world.nodes.borrow().iter().map(|node| node.steps.get()).collect::<Vec<_>>()
                 );
             }
         }));
@@ -213,6 +215,11 @@ impl SimWorld {
         self.world.kill(host);
         let disk = Rc::clone(&self.world.hosts.borrow()[host.0].disk);
         disk.borrow_mut().power_cut(&self.world);
+    }
+
+    /// Whether no byte is on its way or waits to be read.
+    pub fn is_network_idle(&self) -> bool {
+        self.world.net.borrow().is_idle()
     }
 
     /// Nothing passes between the two until healed.
@@ -321,6 +328,8 @@ pub(super) struct Node {
     control: RunQueue,
     alive: Cell<bool>,
     paused_until: Cell<u64>,
+    /// Steps so far.
+    steps: Cell<u64>,
     tasks: RefCell<BTreeMap<u64, Task<()>>>,
     next_task: Cell<u64>,
     finished: RefCell<Vec<u64>>,
@@ -413,6 +422,7 @@ impl World {
             control: RunQueue::new(),
             alive: Cell::new(true),
             paused_until: Cell::new(0),
+            steps: Cell::new(0),
             tasks: RefCell::default(),
             next_task: Cell::new(0),
             finished: RefCell::default(),
@@ -606,6 +616,7 @@ impl World {
         let runnable = node.take_ready(&self.dice, shuffle);
         self.steps.set(self.steps.get() + 1);
         self.mix(self.now.get() << 8 | node.index as u64);
+        node.steps.set(node.steps.get() + 1);
         self.stack.borrow_mut().push(node.index);
         runnable.run();
         self.stack.borrow_mut().pop();
