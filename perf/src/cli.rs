@@ -200,7 +200,13 @@ fn compare(flags: &CompareFlags) -> Result<ExitCode, Failure> {
         write_file(path, &(text + "\n"))?;
     }
     if let Some(path) = &flags.markdown {
-        write_file(path, &report::to_markdown(&results, &verdicts, &machine, COMMAND))?;
+        let fresh = report::to_markdown(&results, &verdicts, &machine, COMMAND);
+        let text = match fs::read_to_string(path) {
+            Ok(replaced) => report::keep_notes(fresh, &replaced),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => fresh,
+            Err(e) => return Err(Failure::io(format!("read {}", path.display()), e)),
+        };
+        write_file(path, &text)?;
     }
     let good = verdicts.iter().all(|verdict| match flags.no_goals {
         true => verdict.missing.is_none(),

@@ -158,11 +158,10 @@ impl RowResult {
         )
     }
 
-    /// Whether the generator was so busy on either side that it may have set the pace. Only the maximum is in doubt:
-    /// at a fixed rate a late generator shows in the latency.
+    /// Whether the generator was so busy at the row's main load, on either side, that it may have set the pace.
     pub fn generator_was_busy(&self) -> bool {
         [&self.ours, &self.theirs].iter().any(|side| {
-            side.spread(LoadPoint::Saturation, Quantity::Generator)
+            side.spread(self.row.main_load(), Quantity::Generator)
                 .is_some_and(|busy| busy.max > GENERATOR_PERCENT_MAX)
         })
     }
@@ -173,9 +172,13 @@ impl RowResult {
             None => {
                 let load = self.row.main_load();
                 let number = |quantity| side.median(load, quantity).map(|value| format!("{value:.0}"));
+                let percent = side
+                    .median(load, Quantity::CpuPercent)
+                    .map(|value| format!("{value:.2}"));
                 [
                     (number(Quantity::Rate), "/s"),
                     (number(Quantity::CpuPerMessage), " ns"),
+                    (percent, " % CPU"),
                     (number(Quantity::BytesPerConnection), " B/connection"),
                     (number(Quantity::BytesPerSubscription), " B/subscription"),
                 ]

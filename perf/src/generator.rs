@@ -5,13 +5,17 @@
 //!
 //! One thread serves publishers and subscribers, so that the server's core is left alone. Where the generator has a
 //! core of its own it polls without sleeping in paced loads: its own wake-ups would otherwise count as the server's
-//! latency. Busy is then the time of turns that found work, not CPU time.
+//! latency. Busy is then the time of turns that found work, not CPU time. Elsewhere it sleeps to the nanosecond: the timer
+//! slack of its thread is at the least while a generator lives, and back at the default before a server is started,
+//! which would inherit it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::{epoll, Timespec};
+use rustix::thread::set_current_timer_slack;
 use rustix::time::{clock_gettime, ClockId};
 
 use crate::client::Client;
@@ -44,6 +48,8 @@ impl Generator {
     pub fn new(address: SocketAddr, spin: bool) -> Result<Self, Failure> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
             .map_err(|e| Failure::io("create an epoll instance", e.into()))?;
+        set_current_timer_slack(NonZeroU64::new(1))
+            .map_err(|e| Failure::io("set the timer slack", e.into()))?;
         Ok(Self {
             address,
             epoll,
@@ -294,6 +300,12 @@ impl Generator {
 
     fn shard_of(&self, index: usize) -> Option<u16> {
         self.clients[index].info().and_then(|info| info.shard)
+    }
+}
+
+impl Drop for Generator {
+    fn drop(&mut self) {
+        set_current_timer_slack(None).expect("the default can always be set");
     }
 }
 

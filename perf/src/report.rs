@@ -88,6 +88,14 @@ pub fn to_markdown(results: &[RowResult], verdicts: &[Verdict], machine: &Machin
     )
 }
 
+/// `fresh` with the notes of the page it replaces: what a profile showed and what was tried is written by hand.
+pub fn keep_notes(fresh: String, replaced: &str) -> String {
+    match replaced.find(NOTES_HEADING) {
+        Some(start) => fresh + &replaced[start..],
+        None => fresh,
+    }
+}
+
 /// Everything as JSON; each row has `row`, `goal`, `got` and `ok`.
 pub fn to_json(results: &[RowResult], verdicts: &[Verdict], machine: &Machine) -> Value {
     let rows: Vec<Value> = results
@@ -307,6 +315,9 @@ fn parse_cpuinfo(text: &str) -> Option<String> {
     Some(format!("{} x {}", models.len(), models.first()?))
 }
 
+/// From here on a page is written by hand.
+const NOTES_HEADING: &str = "\n## Notes\n";
+
 const RATIOS_NOTE: &str =
     "CPU less by: theirs / ours per message. The others: ours / theirs (rate: more is better; latency, RSS: less is). \
      * the generator used over 80 % of its core, so the maximum may be the generator's.";
@@ -385,6 +396,25 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}");
         }
+    }
+
+    /// What was written by hand survives a new run; the first page has none.
+    #[test]
+    fn notes_are_kept() {
+        let old = "# Benchmarks\nold\n\n## Notes\n\nqueue-10 misses because ...\n";
+        let expected = "# Benchmarks\nnew\n\n## Notes\n\nqueue-10 misses because ...\n";
+        let fresh = String::from("# Benchmarks\nnew\n");
+        assert_eq!(keep_notes(fresh.clone(), old), expected);
+        assert_eq!(keep_notes(fresh.clone(), "# Benchmarks\nold\n"), fresh);
+        assert_eq!(
+            keep_notes(
+                expected
+                    .to_owned()
+                    .replace("\n## Notes\n\nqueue-10 misses because ...\n", ""),
+                expected
+            ),
+            expected
+        );
     }
 
     /// Two cores of one model.

@@ -12,9 +12,10 @@ use crate::figure::{Figures, LoadPoint, Quantity};
 use crate::generator::Generator;
 use crate::measure::Meter;
 use crate::phase::{precise, Phase};
-use crate::row::{Placement, Row, Shape, Workload};
+use crate::row::{Placement, Row, Workload};
 use crate::workload::flow::Flow;
 use crate::workload::request::{Inbox, Requests};
+use crate::workload::shape::Shape;
 use crate::workload::standing;
 
 /// The server a row runs against.

@@ -40,14 +40,17 @@ impl From<Signal> for Event {
 }
 
 /// Runs the server to its end.
-pub fn run(settings: Settings) -> ExitCode {
-    let log = match Log::start(&crate::log::LogOptions::from_options(&settings.options), Clock::Real) {
+pub fn run(settings: &Settings) -> ExitCode {
+    let program = std::env::args().next().unwrap_or_else(|| "pinion".to_owned());
+    let opened = crate::log::LogOptions::from_options(&settings.options.log, &program)
+        .and_then(|options| Log::start(&options, Clock::System).map_err(|error| error.to_string()));
+    let log = match opened {
         Ok(log) => log,
-        Err(error) => return fail(&error.to_string()),
+        Err(error) => return fail(&error),
     };
     log.install();
     let handle = log.handle();
-    match Server::start(&settings, &handle) {
+    match Server::start(settings, &handle) {
         Ok(server) => server.wait(&handle),
         Err(message) => {
             handle.log(Level::Fatal, message);
@@ -103,6 +106,9 @@ impl Server {
 
     /// Listens, then writes the files that say where.
     fn open(&mut self, identity: &Identity, log: &LogHandle) -> Result<(), String> {
+        if let Some(path) = &self.options.operations.pid_file {
+            self._pid_file = Some(PidFile::write(path)?);
+        }
         let mut ports = Ports::default();
         if let Some(monitor) = &self.options.monitor {
             let bound = crate::monitor::start(&self.shards, monitor, &self.options, identity, log)?;
@@ -112,12 +118,12 @@ impl Server {
         let address = resolve(&self.options.client.host, self.options.client.port)?;
         let bound = self.listen(address)?;
         self.tell_bound(bound);
-        tracing::info!("Listening for client connections on {}", shown(&self.options.client.host, bound));
+        tracing::info!(
+            "Listening for client connections on {}",
+            shown(&self.options.client.host, bound)
+        );
         ports.nats = listener_urls("nats", bound);
         self.serve()?;
-        if let Some(path) = &self.options.operations.pid_file {
-            self._pid_file = Some(PidFile::write(path)?);
-        }
         if let Some(directory) = &self.options.operations.ports_file_dir {
             let program = std::env::args().next().unwrap_or_else(|| "pinion".to_owned());
             match PortsFile::write(directory, &program, &ports) {
@@ -150,8 +156,10 @@ impl Server {
     }
 
     fn listen(&self, address: SocketAddr) -> Result<SocketAddr, String> {
-        let bound = self.ask(move |shard| shard.listen(address).map_err(|error| error.to_string()))?;
-        bound.map_err(|error| format!("Error listening on port: {address}, \"{error}\""))
+        let bound = self.ask(move |shard| shard.listen(address).map_err(|error| system_text(&error)))?;
+        bound.map_err(|error| {
+            format!("Error listening on port: {address}, \"listen tcp {address}: bind: {error}\"")
+        })
     }
 
     /// INFO names the real port from the first client on.
@@ -177,10 +185,12 @@ impl Server {
     fn wait(mut self, log: &LogHandle) -> ExitCode {
         let mut lame_duck_left = None;
         loop {
-            let Ok(event) = self.events.recv() else { unreachable!("the server holds a sender") };
+            let Ok(event) = self.events.recv() else {
+                unreachable!("the server holds a sender")
+            };
             match event {
                 Event::Signal(signal) => {
-                    tracing::debug!("{}", signal.trapped_line());
+                    tracing::info!("{}", signal.trapped_line());
                     match decide(signal, lame_duck_left.is_some()) {
                         Action::ShutDown { exit_code } => return self.leave(log, exit_code),
                         Action::Abandon { exit_code } => {
@@ -215,15 +225,14 @@ impl Server {
         let operations = &self.options.operations;
         let plan = LameDuck {
             grace_period: operations.lame_duck_grace_period,
-            duration: operations.lame_duck_duration.saturating_sub(operations.lame_duck_grace_period),
+            duration: operations
+                .lame_duck_duration
+                .saturating_sub(operations.lame_duck_grace_period),
         };
         let sender = self.sender.clone();
         self.shards.run_on_all(move |shard| {
             let sender = sender.clone();
-            shard.start_lame_duck(plan, move || {
-                // The main thread is gone only when the process ends.
-                drop(sender.send(Event::LameDuckDone));
-            });
+            shard.start_lame_duck(plan, move || tell(&sender, Event::LameDuckDone));
         });
     }
 
@@ -245,6 +254,12 @@ impl Server {
     }
 }
 
+fn tell(sender: &Sender<Event>, event: Event) {
+    if sender.send(event).is_err() {
+        tracing::debug!("the main thread is gone: the process ends");
+    }
+}
+
 fn start_shards(
     placement: &Placement,
     options: &Options,
@@ -263,7 +278,11 @@ fn start_shards(
     let mut threads = Vec::new();
     for (index, (plan, bell)) in plans.into_iter().zip(bells).enumerate() {
         let core = placement.cores.as_ref().map(|cores| cores[index]);
-        let thread_plan = ThreadPlan { name: format!("pinion-{index}"), core, base };
+        let thread_plan = ThreadPlan {
+            name: format!("pinion-{index}"),
+            core,
+            base,
+        };
         let (started, sender) = (started.clone(), sender.clone());
         let thread = start_shard_thread(thread_plan, move |io| async move {
             let ear = match bell.ear() {
@@ -274,11 +293,12 @@ fn start_shards(
                 }
             };
             let (_shard, run) = start(plan, io, ear);
-            // Nobody waits any more when another shard failed to start.
-            drop(started.send(index));
+            if started.send(index).is_err() {
+                tracing::debug!("shard {index} started, but another one did not");
+            }
             drop(started);
             run.await;
-            drop(sender.send(Event::ShardEnded));
+            tell(&sender, Event::ShardEnded);
         })
         .map_err(|error| format!("shard {index}: {}", error.0))?;
         threads.push(thread);
@@ -291,12 +311,20 @@ fn start_shards(
             .filter_map(|thread| thread.join().err())
             .map(|error| error.0)
             .collect();
-        return Err(format!("{} of {} shards did not start: {}", placement.shards - count, placement.shards, reasons.join("; ")));
+        return Err(format!(
+            "{} of {} shards did not start: {}",
+            placement.shards - count,
+            placement.shards,
+            reasons.join("; ")
+        ));
     }
     Ok((shards, threads))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the instant all shards count their time from")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the instant all shards count their time from"
+)]
 fn now() -> Instant {
     Instant::now()
 }
@@ -315,6 +343,14 @@ fn announce(settings: &Settings, identity: &Identity) {
     }
 }
 
+/// What the system says, as Go writes it: `address already in use`.
+fn system_text(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => nix::errno::Errno::from_raw(code).desc().to_lowercase(),
+        None => error.to_string(),
+    }
+}
+
 /// The address a host and port of the configuration mean.
 pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
     use std::net::ToSocketAddrs;
@@ -322,7 +358,9 @@ pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
     let mut found = (host, port)
         .to_socket_addrs()
         .map_err(|error| format!("cannot listen on {host:?}: {error}"))?;
-    found.next().ok_or_else(|| format!("cannot listen on {host:?}: the name has no address"))
+    found
+        .next()
+        .ok_or_else(|| format!("cannot listen on {host:?}: the name has no address"))
 }
 
 fn shown(host: &str, bound: SocketAddr) -> String {
@@ -337,7 +375,10 @@ fn split_host_port(text: &str, default_port: u16) -> (String, i64) {
         Some((host, port)) if !host.ends_with(':') => {
             let port = port.parse().unwrap_or_else(|_| i64::from(default_port));
             let port = if port == 0 { i64::from(default_port) } else { port };
-            (host.trim_start_matches('[').trim_end_matches(']').to_owned(), port)
+            (
+                host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+                port,
+            )
         }
         _ => (text.to_owned(), i64::from(default_port)),
     }

@@ -17,3 +17,8 @@ pub const PEER_VERSION: &str = "2.14.5";
 pub const PINION_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What stands where the Go server names its compiler. JSON: `go`.
 pub const RUNTIME_VERSION: &str = "rust";
+
+/// Runs the program with the process's own arguments: the `main` of every binary that is this server.
+pub fn main() -> std::process::ExitCode {
+    cli::main_with(&mut |settings| boot::run(&settings))
+}

@@ -1,5 +1,5 @@
 //! The `pinion` binary.
 
 fn main() -> std::process::ExitCode {
-    pinion::cli::main()
+    pinion::main()
 }

@@ -60,11 +60,11 @@ fn ask_pinion(path: &Path) -> Answer {
     let env = |name: &str| environment.get(name).map(|value| (*value).to_owned());
     let read = |path: &Path| std::fs::read(path);
     let digest = parse_file(path, &read, &env).ok().map(|map| digest(&map));
-    let check = check("pinion", path, &load(path, &read, &env));
+    let answer = check(path, &load(path, &read, &env));
     Answer {
-        valid: check.valid,
+        valid: answer.is_ok(),
         digest,
-        text: check.text,
+        text: answer.unwrap_or_else(|problems| problems),
     }
 }
 

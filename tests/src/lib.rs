@@ -12,6 +12,8 @@
 )]
 
 pub mod escape;
+pub mod notice;
+pub mod process;
 pub mod server;
 pub mod transcript;
 pub mod wire;

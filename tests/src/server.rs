@@ -7,13 +7,13 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{channel, Receiver, RecvTimeoutError};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+use crate::notice::pass_over;
+use crate::process::Process;
 use crate::wire::{Wire, PATIENCE};
 
 /// What the peer's log says, and ours in the same words, when the client port is open.
@@ -85,10 +85,11 @@ impl Program {
     }
 
     /// Ours, unless this machine forbids io_uring; then says so in one line.
-    #[expect(clippy::print_stderr, reason = "a test that is passed over says so")]
     pub fn pinion_or_reason(built: &str) -> Option<Self> {
         if let Some(reason) = io_uring_forbidden() {
-            eprintln!("passed over: io_uring is forbidden here ({reason}), Pinion cannot start");
+            pass_over(&format!(
+                "io_uring is forbidden here ({reason}), Pinion cannot start"
+            ));
             return None;
         }
         Some(Self::pinion(built))
@@ -215,7 +216,7 @@ impl Server {
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.process.child.id()
+        self.process.pid()
     }
 
     /// The folder with its config file, removed with the value.
@@ -246,10 +247,11 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = 0;
         loop {
-            if let Some(line) = self.process.lines[seen..].iter().find(|line| line.contains(text)) {
+            let log = self.process.log();
+            if let Some(line) = log[seen..].iter().find(|line| line.contains(text)) {
                 return line.clone();
             }
-            seen = self.process.lines.len();
+            seen = log.len();
             let left = deadline.saturating_duration_since(Instant::now());
             let news = self.process.take_log(left);
             assert!(
@@ -270,6 +272,11 @@ impl Server {
         self.process.wait_exit()
     }
 
+    /// Its status, when it ends in that time.
+    pub fn exit_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+        self.process.exit_within(patience)
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.process.try_exit().is_none()
@@ -288,114 +295,6 @@ impl Server {
             .and_then(|n| n.parse().ok())
             .expect("VmRSS is a number");
         kib * 1024
-    }
-}
-
-/// A child process whose output lines are collected; killed by its id when dropped.
-#[derive(Debug)]
-struct Process {
-    child: Child,
-    news: Receiver<String>,
-    lines: Vec<String>,
-}
-
-impl Process {
-    fn spawn(mut command: Command) -> Self {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        let (sender, news) = channel();
-        let stdout = child.stdout.take().expect("stdout is piped");
-        let stderr = child.stderr.take().expect("stderr is piped");
-        let out_sender = sender.clone();
-        std::thread::spawn(move || forward_lines(BufReader::new(stdout), &out_sender));
-        std::thread::spawn(move || forward_lines(BufReader::new(stderr), &sender));
-        Self {
-            child,
-            news,
-            lines: Vec::new(),
-        }
-    }
-
-    /// Lines that came since the last call; waits up to `patience` for the first.
-    fn take_log(&mut self, patience: Duration) -> Vec<String> {
-        let before = self.lines.len();
-        match self.news.recv_timeout(patience) {
-            Ok(line) => self.lines.push(line),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Vec::new(),
-        }
-        self.lines.extend(self.news.try_iter());
-        self.lines[before..].to_vec()
-    }
-
-    fn log(&mut self) -> Vec<String> {
-        self.lines.extend(self.news.try_iter());
-        self.lines.clone()
-    }
-
-    fn try_exit(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("the child can be waited for")
-    }
-
-    fn wait_exit(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            // Its output ends when it does: waiting for lines is waiting for the end, without a timer.
-            match self
-                .news
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
-                Ok(line) => self.lines.push(line),
-                Err(RecvTimeoutError::Disconnected) => {
-                    return self.child.wait().expect("the child can be waited for")
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    panic!(
-                        "the server did not end within {PATIENCE:?}; its log:\n{}",
-                        self.lines.join("\n")
-                    )
-                }
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        use rustix::process::{kill_process, Pid, Signal};
-        let signal = match name {
-            "TERM" => Signal::TERM,
-            "INT" => Signal::INT,
-            "HUP" => Signal::HUP,
-            "USR1" => Signal::USR1,
-            "USR2" => Signal::USR2,
-            "KILL" => Signal::KILL,
-            other => panic!("no signal {other}"),
-        };
-        kill_process(Pid::from_child(&self.child), signal).expect("the child takes signals");
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if self.try_exit().is_none() {
-            self.child.kill().expect("a running child can be killed");
-            self.child.wait().expect("a killed child ends");
-        }
-    }
-}
-
-fn forward_lines(mut reader: impl BufRead, sender: &std::sync::mpsc::Sender<String>) {
-    let mut line = Vec::new();
-    // Ends with the stream, or when the test has dropped the process.
-    while reader.read_until(b'\n', &mut line).is_ok_and(|size| size > 0) {
-        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        line.clear();
-        if sender.send(text).is_err() {
-            return;
-        }
     }
 }
 

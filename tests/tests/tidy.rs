@@ -111,7 +111,9 @@ fn only_the_io_seam_names_glommio() {
         let may = name.starts_with("shard/src/io") || name.starts_with("perf/") || name.starts_with("tests/");
         for (index, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            if !may && code.contains("glommio::") {
+            // A name inside a string is data: a log target, a message.
+            let names_it = code.contains("glommio::") && !code.contains("\"glommio::");
+            if !may && names_it {
                 findings.push(format!("{name}:{}: {}", index + 1, line.trim()));
             }
         }

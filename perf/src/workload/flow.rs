@@ -3,8 +3,8 @@
 //! Owns: who publishes what and who subscribes where, sending at saturation and at a fixed rate, the tally.
 //! Not here: the shapes of the rows (`row`), sockets (`generator`).
 //!
-//! At saturation at most `IN_FLIGHT_SIZE_MAX` bytes of deliveries are under way: enough to keep every buffer busy,
-//! too little to make a reader slow enough to be dropped. Without subscribers TCP alone holds the publishers back.
+//! At saturation the deliveries under way are bounded (`Flow::room`): enough to keep every buffer busy, too little to
+//! make a reader slow enough to be dropped. Without subscribers TCP alone holds the publishers back.
 //!
 //! Invariant: a publisher stops at the end of its block, so `published = blocks x entries`; then the tally must show
 //! exactly `published x deliveries_per_publish`, and the sum of their indices.
@@ -171,6 +171,7 @@ impl Flow {
         let mut index_sum = 0;
         let mut worked_ns = 0;
         let mut turn_start_ns = watch.start_ns();
+        let mut touched = Vec::new();
         while published < schedule.message_count() {
             let mut worked = false;
             let turn_end = published + TURN_MESSAGE_COUNT_MAX;
@@ -183,18 +184,19 @@ impl Flow {
                 let publisher = self.publishers[slot];
                 let block = block_of(&self.plan, publisher);
                 let index = sent[slot] % block.entry_count();
-                block.append_stamped(index, due_ns, generator.client(publisher).out());
+                let client = generator.client(publisher);
+                if client.pending_size() == 0 {
+                    touched.push(publisher);
+                }
+                block.append_stamped(index, due_ns, client.out());
                 sent[slot] += 1;
                 index_sum += to_u64(index);
                 published += 1;
                 worked = true;
             }
-            if worked {
-                for &publisher in &self.publishers {
-                    if generator.client(publisher).pending_size() > 0 {
-                        generator.client(publisher).flush()?;
-                    }
-                }
+            // A publisher whose socket was full is sent by the poller.
+            for publisher in touched.drain(..) {
+                generator.client(publisher).flush()?;
             }
             let wait = if generator.spins() || worked {
                 Wait::No
@@ -249,8 +251,7 @@ impl Flow {
             let sent = client.send_direct(chunk, cursor.offset + chunk.len() == bytes.len())?;
             sent_any |= sent > 0;
             cursor.offset += sent;
-            room -=
-                i64::try_from(sent).expect("a chunk is small") * i64::from(self.plan.deliveries_per_publish);
+            room -= i64::try_from(sent).expect("a chunk is small");
             if cursor.offset == bytes.len() {
                 cursor.offset = 0;
                 cursor.block_count += 1;
@@ -259,23 +260,26 @@ impl Flow {
         Ok(sent_any)
     }
 
-    /// Bytes of deliveries that may still be added to those under way, by estimate: a block's bytes are taken as
-    /// spread evenly over its entries.
+    /// Bytes that may still be published, by estimate: a block's bytes are taken as spread evenly over its entries.
     fn room(&self, cursors: &[Cursor]) -> i64 {
-        if self.plan.deliveries_per_publish == 0 {
+        let per_publish = u64::from(self.plan.deliveries_per_publish);
+        if per_publish == 0 {
             return i64::MAX;
         }
-        let mut published = 0;
+        let (mut published, mut block_size, mut entry_count) = (0, 0, 0);
         for (cursor, &publisher) in cursors.iter().zip(&self.publishers) {
             let block = block_of(&self.plan, publisher);
-            let entry_count = block.entry_count();
-            published += cursor.block_count * to_u64(entry_count)
-                + to_u64(cursor.offset * entry_count / block.bytes().len());
+            let (entries, size) = (block.entry_count(), block.bytes().len());
+            published += cursor.block_count * to_u64(entries) + to_u64(cursor.offset * entries / size);
+            block_size += size;
+            entry_count += entries;
         }
-        let expected = published * u64::from(self.plan.deliveries_per_publish);
-        let under_way =
-            expected.saturating_sub(self.tally.received) * to_u64(self.plan.payload_size + HEADER_SIZE);
-        IN_FLIGHT_SIZE_MAX - i64::try_from(under_way).expect("far below 2^63 bytes")
+        let by_count = IN_FLIGHT_COUNT_MAX.max(IN_FLIGHT_PUBLISH_COUNT_MAX * per_publish);
+        let by_size = IN_FLIGHT_SIZE_MAX / to_u64(self.plan.payload_size);
+        let under_way = (published * per_publish).saturating_sub(self.tally.received);
+        let room = by_count.min(by_size).saturating_sub(under_way) / per_publish;
+        let entry_size = to_u64(block_size / entry_count);
+        i64::try_from(room * entry_size).expect("far below 2^63 bytes")
     }
 
     /// PONGs each publisher has had; no PING is under way between phases.
@@ -431,10 +435,12 @@ fn to_usize(value: u64) -> usize {
     usize::try_from(value).expect("u64 fits usize on 64-bit machines")
 }
 
-/// What a delivery takes beside its payload, roughly.
-const HEADER_SIZE: usize = 24;
-/// Deliveries under way at saturation, bytes.
-const IN_FLIGHT_SIZE_MAX: i64 = 8 * 1024 * 1024;
+/// Deliveries under way at saturation ...
+const IN_FLIGHT_COUNT_MAX: u64 = 32 * 1024;
+/// ... or, where one publish causes many, those of so many publishes ...
+const IN_FLIGHT_PUBLISH_COUNT_MAX: u64 = 128;
+/// ... and never more payload bytes than this.
+const IN_FLIGHT_SIZE_MAX: u64 = 16 * 1024 * 1024;
 /// One write at saturation.
 const CHUNK_SIZE: usize = 64 * 1024;
 /// Publishes appended before the sockets are looked at again, when the generator is behind its schedule.

@@ -1,6 +1,7 @@
 //! Workload: what the generator does to a server, by kind.
 //!
 //! `flow`     publishes to subscribers, subscribe churn included
+//! `shape`    who publishes to whom in a flow
 //! `request`  requests and their answers
 //! `standing` connections and subscriptions that only stand there, and how fast they come
 //!
@@ -8,4 +9,5 @@
 
 pub mod flow;
 pub mod request;
+pub mod shape;
 pub mod standing;

@@ -74,12 +74,12 @@ fn perform(command: Command, run: &mut dyn FnMut(Settings) -> ExitCode) -> ExitC
         },
         Command::TestConfig { config } => {
             let path = Path::new(&config);
-            let answer = check(PROGRAM, path, &load(path, &read_file, &read_variable));
-            print_error(&answer.text);
-            if answer.valid {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
+            match check(path, &load(path, &read_file, &read_variable)) {
+                Ok(line) => {
+                    print_error(&format!("{PROGRAM}: {line}"));
+                    ExitCode::SUCCESS
+                }
+                Err(message) => fail(&message),
             }
         }
     }
@@ -118,9 +118,4 @@ fn print_out(text: &str) {
 
 fn print_error(line: &str) {
     io::stderr().write_all(format!("{line}\n").as_bytes()).ok();
-}
-
-/// Runs the program with the process's own arguments.
-pub fn main() -> ExitCode {
-    main_with(&mut |_| fail("running the server is not built yet"))
 }

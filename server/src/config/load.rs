@@ -73,47 +73,32 @@ pub fn digest(map: &Map) -> String {
     text
 }
 
-/// What `-t` answers.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Check {
-    /// Whether the exit code is 0.
-    pub valid: bool,
-    /// For standard error, without the last new line.
-    pub text: String,
-}
-
-/// What `-t` answers about a file that `load` was asked for. `program` is what the program was started as.
-pub fn check(program: &str, path: &Path, loaded: &Result<Loaded, Vec<Diagnostic>>) -> Check {
+/// What `-t` answers about a file that `load` was asked for, without the program's name before it: the verdict of a valid
+/// file, or all findings. Keys that are known and have no effect come last and change no verdict.
+pub fn check(path: &Path, loaded: &Result<Loaded, Vec<Diagnostic>>) -> Result<String, String> {
     let (diagnostics, digest) = match loaded {
         Ok(loaded) => (&loaded.warnings, Some(&loaded.digest)),
         Err(diagnostics) => (diagnostics, None),
     };
-    let failed = diagnostics
-        .iter()
-        .any(|diagnostic| diagnostic.severity != Severity::Notice);
     let mut lines: Vec<String> = Vec::new();
-    // Warnings stand before errors, as the peer prints them.
-    for severity in [Severity::Notice, Severity::Warning, Severity::Error] {
-        lines.extend(
-            diagnostics
-                .iter()
-                .filter(|found| found.severity == severity)
-                .map(Diagnostic::to_string),
-        );
-    }
-    if let (false, Some(digest)) = (failed, digest) {
-        lines.push(format!(
-            "{program}: configuration file {} is valid ({digest})",
-            path.display()
-        ));
-        return Check {
-            valid: true,
-            text: lines.join("\n"),
-        };
-    }
-    Check {
-        valid: false,
-        text: format!("{program}: {}", lines.join("\n")),
+    let mut take = |severity: Severity| {
+        let found = diagnostics.iter().filter(|found| found.severity == severity);
+        lines.extend(found.map(Diagnostic::to_string));
+    };
+    // Warnings stand before errors, as the peer prints them; for `-t` either is a failure.
+    take(Severity::Warning);
+    take(Severity::Error);
+    take(Severity::Notice);
+    let failed = diagnostics.iter().any(|found| found.severity != Severity::Notice);
+    match digest {
+        Some(digest) if !failed => {
+            lines.insert(
+                0,
+                format!("configuration file {} is valid ({digest})", path.display()),
+            );
+            Ok(lines.join("\n"))
+        }
+        _ => Err(lines.join("\n")),
     }
 }
 

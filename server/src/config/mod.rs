@@ -20,7 +20,7 @@ pub mod value;
 
 pub use diagnostic::{Diagnostic, Position, Severity};
 pub use files::{Env, ReadFile};
-pub use load::{check, load, Check, Loaded};
+pub use load::{check, load, Loaded};
 pub use options::Options;
 pub use raw::RawOptions;
 pub use table::{Key, Reload, Status, Table};

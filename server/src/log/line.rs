@@ -94,13 +94,16 @@ impl Line {
 }
 
 fn push_escaped(out: &mut String, text: &str) {
-    for c in text.chars() {
-        if c.is_control() && c != '\t' {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
+    // Traced payloads are long and nearly always plain: whole pieces, not letters, are copied.
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_control() && c != '\t') {
+        let (plain, behind) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = behind.chars();
+        out.extend(chars.next().expect("found above").escape_default());
+        rest = chars.as_str();
     }
+    out.push_str(rest);
 }
 
 /// How lines are written.

@@ -16,6 +16,7 @@
 
 mod clock;
 mod file;
+mod library_log;
 mod line;
 mod redacted;
 mod sink;
@@ -34,6 +35,7 @@ pub use subscriber::LogSubscriber;
 pub use syslog::SyslogAddress;
 pub use writer::LogHandle;
 
+use library_log::LibraryLog;
 use sink::Sink;
 use writer::Writer;
 
@@ -185,11 +187,14 @@ impl Log {
         LogSubscriber::new(self.handle())
     }
 
-    /// Makes this the process's log: `tracing` events of all threads come here, and a panic is logged and
-    /// flushed before the process ends. Once per process.
+    /// Makes this the process's log: `tracing` events of all threads come here, warnings of libraries that use the
+    /// `log` crate too, and a panic is logged and flushed before the process ends. Once per process.
     pub fn install(&self) {
         tracing::subscriber::set_global_default(self.subscriber())
             .expect("the log is installed once, by the boot sequence");
+        ::log::set_boxed_logger(Box::new(LibraryLog(self.handle())))
+            .expect("the log is installed once, by the boot sequence");
+        ::log::set_max_level(library_log::LEAST);
         let log = self.handle();
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {

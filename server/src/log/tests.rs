@@ -562,6 +562,8 @@ fn panic_is_logged_and_flushed() {
         let log = Log::start(&to_file(Path::new(&path), 0, 0), Clock::System).unwrap();
         log.install();
         tracing::info!("before");
+        ::log::warn!(target: "glommio", "a library warns");
+        ::log::info!(target: "glommio", "a library chats");
         std::thread::Builder::new()
             .spawn(|| {
                 std::panic::catch_unwind(|| panic!("broken invariant")).ok();
@@ -583,6 +585,8 @@ fn panic_is_logged_and_flushed() {
     assert!(!child.status.success());
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains("[INF] before\n"), "{text}");
+    assert!(text.contains("[WRN] glommio: a library warns\n"), "{text}");
+    assert!(!text.contains("chats"), "{text}");
     assert!(
         text.contains("[FTL] Panic: ") && text.contains("broken invariant"),
         "{text}"

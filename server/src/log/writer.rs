@@ -27,7 +27,7 @@ pub(super) const QUEUED_LINES_MAX: usize = 16 * 1024;
 /// Bytes of text that may wait; more are dropped.
 pub(super) const QUEUED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// How long a flush waits for the writer before it gives up, e.g. when the disk hangs.
+/// How long a flush waits for a writer that does not move, e.g. because its disk hangs.
 const FLUSH_WAIT: Duration = Duration::from_secs(2);
 
 /// What the writer is asked to do, in the order it was asked.
@@ -58,6 +58,8 @@ pub(super) struct Shared {
     dropped_count: AtomicU64,
     /// Lines dropped since the start.
     dropped_total: AtomicU64,
+    /// Items the writer has taken; tells a slow writer from a stuck one.
+    taken_count: AtomicU64,
     writer: OnceLock<ThreadId>,
 }
 
@@ -98,14 +100,14 @@ impl LogHandle {
         self.send_late(Item::Switch(Box::new(sink)));
     }
 
-    /// Waits until everything logged so far is written, or two seconds. True when it is.
+    /// Waits until everything logged so far is written, or until the writer has not moved for two seconds.
+    /// True when all is written.
     pub fn flush(&self) -> bool {
         if self.shared.writer.get() == Some(&std::thread::current().id()) {
             return false;
         }
         let (done, wait) = bounded(1);
-        self.items.send_timeout(Item::Flush(done), FLUSH_WAIT).is_ok()
-            && wait.recv_timeout(FLUSH_WAIT).is_ok()
+        self.items.send_timeout(Item::Flush(done), FLUSH_WAIT).is_ok() && self.shared.wait_for(&wait).is_ok()
     }
 
     /// Switches debug and traced lines on and off.
@@ -139,6 +141,18 @@ impl LogHandle {
 }
 
 impl Shared {
+    /// Waits as long as the writer moves.
+    fn wait_for(&self, news: &Receiver<()>) -> Result<(), RecvTimeoutError> {
+        loop {
+            let taken_count = self.taken_count.load(Ordering::Relaxed);
+            let result = news.recv_timeout(FLUSH_WAIT);
+            let stuck = taken_count == self.taken_count.load(Ordering::Relaxed);
+            if stuck || result != Err(RecvTimeoutError::Timeout) {
+                return result;
+            }
+        }
+    }
+
     fn count_dropped(&self, count: u64) {
         self.dropped_count.fetch_add(count, Ordering::Relaxed);
         self.dropped_total.fetch_add(count, Ordering::Relaxed);
@@ -165,6 +179,7 @@ impl Writer {
             queued_bytes: AtomicUsize::new(0),
             dropped_count: AtomicU64::new(0),
             dropped_total: AtomicU64::new(0),
+            taken_count: AtomicU64::new(0),
             writer: OnceLock::new(),
         });
         let handle = LogHandle {
@@ -199,10 +214,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.handle.send_late(Item::Stop);
         // A writer that hangs on its disk must not keep the process from ending.
-        let ended = !matches!(
-            self.ended.recv_timeout(FLUSH_WAIT),
-            Err(RecvTimeoutError::Timeout)
-        );
+        let ended = self.handle.shared.wait_for(&self.ended) != Err(RecvTimeoutError::Timeout);
         if let Some(thread) = self.thread.take().filter(|_| ended) {
             thread.join().ok();
         }
@@ -239,6 +251,7 @@ impl Loop {
 
     /// False to stop.
     fn step(&mut self, item: Item) -> bool {
+        self.shared.taken_count.fetch_add(1, Ordering::Relaxed);
         match item {
             Item::Line(line) => {
                 self.shared.queued_bytes.fetch_sub(line.size(), Ordering::Relaxed);

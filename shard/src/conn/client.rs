@@ -257,6 +257,7 @@ impl Shard {
     pub(super) fn send_first_info(&self, connection: &Rc<Connection>, with_client_ip: bool) {
         let mut info = self.settings_ref().info.clone();
         info.client_id = connection.id.0;
+        info.pinion_shard = Some(self.id().0);
         if with_client_ip {
             info.client_ip = connection.peer().ip().to_string();
         }
@@ -267,6 +268,7 @@ impl Shard {
     pub(crate) fn send_info(&self, connection: &Rc<Connection>, is_connect_info: bool) {
         let mut info = self.settings_ref().info.clone();
         info.client_id = connection.id.0;
+        info.pinion_shard = Some(self.id().0);
         info.client_ip = connection.peer().ip().to_string();
         if is_connect_info {
             let account = connection.account();

@@ -105,6 +105,8 @@ document! {
         "leafnode_urls" omitempty leafnode_urls: Vec<String>,
         /// The server's public curve key.
         "xkey" omitempty xkey: String,
+        /// Pinion's own: the shard that serves this connection, so that tools can place connections.
+        "pinion_shard" omitempty pinion_shard: Option<u16>,
     }
 }
 

@@ -104,7 +104,7 @@ macro_rules! merge_scalar {
     )*};
 }
 
-merge_scalar!(bool, i32, i64, u8, u64);
+merge_scalar!(bool, i32, i64, u8, u16, u64);
 
 impl Merge for String {
     fn merge<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error> {

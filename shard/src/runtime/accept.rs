@@ -1,10 +1,8 @@
 //! The acceptor: one shard listens and gives each connection to the shard with the fewest.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_lite::future::or;
@@ -53,25 +51,6 @@ impl Shard {
         let bound = listener.local_addr()?;
         *self.listener.borrow_mut() = Some(listener);
         Ok(bound)
-    }
-
-    /// Ends when the shard leaves or stops.
-    async fn wait_leaving(&self) {
-        poll_fn(|cx| {
-            if !self.is_accepting() {
-                return Poll::Ready(());
-            }
-            *self.leaving_waker.borrow_mut() = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
-
-    /// Ends the accepting.
-    pub(super) fn stop_accepting(&self) {
-        if let Some(waker) = self.leaving_waker.take() {
-            waker.wake();
-        }
     }
 
     fn place(self: &Rc<Self>, accepted: Accepted) {

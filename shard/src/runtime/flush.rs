@@ -31,9 +31,7 @@ impl Shard {
         self.mesh().ring_told(self.io());
         if self.is_held.replace(!pushed) && pushed {
             // Data that waited because of the hold is looked at again.
-            if let Some(waker) = self.mesh_waker.take() {
-                waker.wake();
-            }
+            self.wake_mesh_task();
             self.unpark_all();
         }
         pushed
@@ -52,9 +50,7 @@ impl Shard {
         } else {
             // Closing a connection that could not be written touched others: they leave with the next batch,
             // which the mesh task starts at once.
-            if let Some(waker) = self.mesh_waker.take() {
-                waker.wake();
-            }
+            self.wake_mesh_task();
         }
     }
 

@@ -1,8 +1,12 @@
 //! Leaving: lame duck mode and the end of a shard.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
+
+use futures_lite::future::or;
 
 use super::shard::Shard;
 use crate::io::Queue;
@@ -32,7 +36,7 @@ impl Shard {
     /// `done` is called when the last one is gone.
     pub fn start_lame_duck(self: &Rc<Self>, plan: LameDuck, done: impl FnOnce() + 'static) {
         self.is_leaving.set(true);
-        self.stop_accepting();
+        self.wake_leaving();
         let mut settings = (*self.settings()).clone();
         settings.info.ldm = true;
         self.set_settings(Arc::new(settings));
@@ -40,9 +44,12 @@ impl Shard {
         self.end_batch();
         let shard = Rc::clone(self);
         self.io().spawn(Queue::Hot, &self.gate, async move {
-            shard.io().sleep(plan.grace_period).await;
-            shard.close_paced(plan.duration).await;
-            done();
+            let leave = async {
+                shard.io().sleep(plan.grace_period).await;
+                shard.close_paced(plan.duration).await;
+                done();
+            };
+            or(leave, shard.wait_stopping()).await;
         });
     }
 
@@ -71,13 +78,42 @@ impl Shard {
     /// Closes all connections; the shard's tasks end when the last one is gone and the mesh is drained.
     pub fn stop(self: &Rc<Self>) {
         self.is_stopping.set(true);
-        self.stop_accepting();
+        self.wake_leaving();
         for connection in self.connections() {
             self.close(&connection, CloseReason::ServerShutdown);
         }
         self.end_batch();
         self.timers.wake();
-        if let Some(waker) = self.mesh_waker.take() {
+        self.wake_mesh_task();
+    }
+
+    /// Ends when the shard leaves or stops.
+    pub(super) async fn wait_leaving(&self) {
+        self.wait_until(|shard| !shard.is_accepting()).await;
+    }
+
+    /// Ends when the shard stops: what runs beside the connections listens to this.
+    pub async fn wait_stopping(&self) {
+        self.wait_until(|shard| shard.is_stopping.get()).await;
+    }
+
+    async fn wait_until(&self, is_so: impl Fn(&Shard) -> bool) {
+        poll_fn(|cx| {
+            if is_so(self) {
+                return Poll::Ready(());
+            }
+            let mut wakers = self.leaving_wakers.borrow_mut();
+            // Polled again for its other half (an accept): one waker a task is enough.
+            if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                wakers.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn wake_leaving(&self) {
+        for waker in self.leaving_wakers.take() {
             waker.wake();
         }
     }

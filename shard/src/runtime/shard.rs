@@ -121,8 +121,8 @@ pub struct Shard {
     pub(super) is_stopping: Cell<bool>,
     /// The client port, opened and not served yet.
     pub(super) listener: RefCell<Option<Listener>>,
-    /// The acceptor, waiting for the end.
-    pub(super) leaving_waker: RefCell<Option<Waker>>,
+    /// Tasks that wait for the shard to leave or stop.
+    pub(super) leaving_wakers: RefCell<Vec<Waker>>,
     /// Lame duck: no new clients.
     pub(super) is_leaving: Cell<bool>,
     counters: Counters,
@@ -183,7 +183,7 @@ impl Shard {
             gate: Gate::default(),
             is_stopping: Cell::new(false),
             listener: RefCell::default(),
-            leaving_waker: RefCell::default(),
+            leaving_wakers: RefCell::default(),
             is_leaving: Cell::new(false),
             counters: Counters::default(),
         })
@@ -408,6 +408,17 @@ impl Shard {
         self.shards.load(self.id()).left();
         let account = connection.account();
         account.connections.set(account.connections.get() - 1);
+        if self.is_stopping.get() {
+            // The mesh task ends with the last connection.
+            self.wake_mesh_task();
+        }
+    }
+
+    /// Makes the mesh task look again, though nobody rang.
+    pub(super) fn wake_mesh_task(&self) {
+        if let Some(waker) = self.mesh_waker.take() {
+            waker.wake();
+        }
     }
 
     fn remember(&self, connection: &Rc<Connection>, reason: CloseReason, subscriptions: &[Rc<Subscription>]) {

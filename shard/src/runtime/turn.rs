@@ -13,7 +13,7 @@ impl Shard {
     pub(super) async fn mesh_task(self: Rc<Self>, mut ear: BellEar) {
         loop {
             self.turn();
-            if self.is_stopping.get() && self.connection_count() == 0 && !self.mesh().has_open() {
+            if self.is_stopping.get() && self.connection_count() == 0 {
                 return;
             }
             self.mesh().doorbell().fall_asleep();
@@ -25,7 +25,7 @@ impl Shard {
             }
             poll_fn(|cx| {
                 *self.mesh_waker.borrow_mut() = Some(cx.waker().clone());
-                if ear.poll_rung(cx).is_ready() || self.has_news() || !self.touched.borrow().is_empty() {
+                if ear.poll_rung(cx).is_ready() || self.has_news() || self.must_turn() {
                     return Poll::Ready(());
                 }
                 Poll::Pending
@@ -38,6 +38,11 @@ impl Shard {
     /// While the shard is held it takes interest, room and jobs only: data would have to leave again.
     fn has_news(&self) -> bool {
         self.mesh().doorbell().has_news(!self.is_held.get())
+    }
+
+    /// What needs a turn though nobody rang: something is left to flush, or the shard ends.
+    fn must_turn(&self) -> bool {
+        !self.touched.borrow().is_empty() || (self.is_stopping.get() && self.connection_count() == 0)
     }
 
     fn turn(self: &Rc<Self>) {

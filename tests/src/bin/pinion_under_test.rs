@@ -2,5 +2,5 @@
 //! `cargo test --workspace` never tests a stale binary.
 
 fn main() -> std::process::ExitCode {
-    pinion::cli::main()
+    pinion::main()
 }

@@ -49,49 +49,71 @@ struct Runner<'a> {
     clients: BTreeMap<String, Client>,
     captures: Captures,
     update: bool,
+    patience: Duration,
     output: Vec<String>,
 }
 
 /// Runs `script` against `server`; with `update`, expectations are rewritten from what comes.
 pub fn run(script: &Script, server: &mut Server, delivery: Delivery, update: bool) -> Outcome {
-    let mut runner = Runner {
-        server,
-        delivery,
-        clients: BTreeMap::new(),
-        captures: Captures::new(),
-        update,
-        output: Vec::new(),
-    };
-    let mut index = 0;
-    while index < script.lines.len() {
-        let line = &script.lines[index];
-        let size = line.group.map_or(1, |group| {
-            script.lines[index..]
-                .iter()
-                .take_while(|line| line.group == Some(group))
-                .count()
-        });
-        let result = match line.group {
-            Some(_) => runner.any_order(&script.lines[index..index + size]),
-            None => runner.step(line),
-        };
-        if let Err(difference) = result {
-            let heading = format!("{}:{}: {}", script.name, index + 1, line.text);
-            return Outcome::Different(format!("{heading}\n    {difference}{}", runner.told()));
+    let patience = if update { UPDATE_PATIENCE } else { PATIENCE };
+    Runner::new(server, delivery, update, patience).run(script)
+}
+
+/// As `run`, but what does not come within `patience` is missing.
+pub fn run_with_patience(
+    script: &Script,
+    server: &mut Server,
+    delivery: Delivery,
+    patience: Duration,
+) -> Outcome {
+    Runner::new(server, delivery, false, patience).run(script)
+}
+
+impl<'a> Runner<'a> {
+    fn new(server: &'a mut Server, delivery: Delivery, update: bool, patience: Duration) -> Self {
+        Self {
+            server,
+            delivery,
+            clients: BTreeMap::new(),
+            captures: Captures::new(),
+            update,
+            patience,
+            output: Vec::new(),
         }
-        index += size;
     }
-    if let Err(difference) = runner.finish() {
-        return Outcome::Different(format!(
-            "{}: at the end\n    {difference}{}",
-            script.name,
-            runner.told()
-        ));
+
+    fn run(mut self, script: &Script) -> Outcome {
+        let mut index = 0;
+        while index < script.lines.len() {
+            let line = &script.lines[index];
+            let size = line.group.map_or(1, |group| {
+                script.lines[index..]
+                    .iter()
+                    .take_while(|line| line.group == Some(group))
+                    .count()
+            });
+            let result = match line.group {
+                Some(_) => self.any_order(&script.lines[index..index + size]),
+                None => self.step(line),
+            };
+            if let Err(difference) = result {
+                let heading = format!("{}:{}: {}", script.name, index + 1, line.text);
+                return Outcome::Different(format!("{heading}\n    {difference}{}", self.told()));
+            }
+            index += size;
+        }
+        if let Err(difference) = self.finish() {
+            return Outcome::Different(format!(
+                "{}: at the end\n    {difference}{}",
+                script.name,
+                self.told()
+            ));
+        }
+        if self.update {
+            return Outcome::Rewritten(self.output.join("\n") + "\n");
+        }
+        Outcome::Same
     }
-    if update {
-        return Outcome::Rewritten(runner.output.join("\n") + "\n");
-    }
-    Outcome::Same
 }
 
 impl Runner<'_> {
@@ -120,7 +142,9 @@ impl Runner<'_> {
             Step::Leave(client) => self.client(client)?.left = true,
             Step::Signal(name) => self.server.signal(name),
             Step::ServerExits(code) => {
-                let status = self.server.wait_exit();
+                let Some(status) = self.server.exit_within(self.patience) else {
+                    return Err("the server did not end".into());
+                };
                 if status.code() != Some(*code) {
                     return Err(format!("the server ended with {status}"));
                 }
@@ -185,13 +209,6 @@ impl Runner<'_> {
         }
     }
 
-    fn patience(&self) -> Duration {
-        if self.update {
-            return UPDATE_PATIENCE;
-        }
-        PATIENCE
-    }
-
     /// What comes next. The server's own PING comes when its timer says so: it counts only where expected.
     fn next(&mut self, name: &str, ping_expected: bool, patience: Duration) -> Result<Event, String> {
         let wire = &mut self.client(name)?.wire;
@@ -205,7 +222,7 @@ impl Runner<'_> {
 
     fn expect(&mut self, name: &str, pattern: &str, line: &str) -> Result<(), String> {
         self.ensure_open(name)?;
-        let patience = self.patience();
+        let patience = self.patience;
         match self.next(name, pattern == "PING", patience)? {
             Event::Frame(frame) if self.update => {
                 let text = rewrite(pattern, &frame.to_text(), &mut self.captures);
@@ -236,7 +253,7 @@ impl Runner<'_> {
     fn expect_closed(&mut self, name: &str, line: &str) -> Result<(), String> {
         self.ensure_open(name)?;
         loop {
-            let patience = self.patience();
+            let patience = self.patience;
             match self.next(name, false, patience)? {
                 Event::Closed => {
                     let client = self.client(name)?;
@@ -259,7 +276,7 @@ impl Runner<'_> {
         for name in names {
             self.ensure_open(name)?;
         }
-        let deadline = Instant::now() + self.patience();
+        let deadline = Instant::now() + self.patience;
         let winner = loop {
             let ready = names
                 .iter()
@@ -289,7 +306,7 @@ impl Runner<'_> {
                 unreachable!("checked by the parser")
             };
             self.ensure_open(name)?;
-            let patience = self.patience();
+            let patience = self.patience;
             let frame = match self.next(name, false, patience)? {
                 Event::Frame(frame) => frame,
                 Event::Silence if self.update => {

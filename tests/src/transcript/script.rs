@@ -9,6 +9,8 @@ pub struct Script {
     pub name: String,
     /// The rows of the parity tables that this transcript stands for: `kind/name`.
     pub covers: Vec<String>,
+    /// The peer's answers depend on packets here; it gets whole lines. `# peer in whole lines: why`.
+    pub peer_whole: bool,
     /// Config lines of the server.
     pub config: String,
     /// Every line of the file, so that it can be written again.
@@ -57,6 +59,7 @@ impl Script {
         let mut script = Self {
             name: name.into(),
             covers: Vec::new(),
+            peer_whole: false,
             config: String::new(),
             lines: Vec::new(),
         };
@@ -79,6 +82,8 @@ impl Script {
                         .map(|row| row.trim().to_owned())
                         .filter(|row| !row.is_empty()),
                 );
+            } else if trimmed.starts_with("# peer in whole lines:") {
+                script.peer_whole = true;
             } else if trimmed == "config {" {
                 in_config = true;
             } else if trimmed == "any order {" {

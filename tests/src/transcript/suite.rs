@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::runner::{run, Delivery, Outcome};
 use super::script::Script;
-use crate::server::Program;
+use crate::server::{Kind, Program};
 
 /// Transcripts that run at the same time; most of their time is waiting.
 const WORKERS: usize = 4;
@@ -79,6 +79,11 @@ fn run_one(script: &Script, program: &Program, delivery: Delivery, update: bool)
     let mut server = match program.try_start(&script.config) {
         Ok(server) => server,
         Err(failure) => return Some(format!("{}: {failure}", script.name)),
+    };
+    let delivery = if script.peer_whole && program.kind == Kind::Peer {
+        Delivery::Whole
+    } else {
+        delivery
     };
     match run(script, &mut server, delivery, update) {
         Outcome::Same => None,
