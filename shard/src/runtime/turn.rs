@@ -40,9 +40,11 @@ impl Shard {
         self.mesh().doorbell().has_news(!self.is_held.get())
     }
 
-    /// What needs a turn though nobody rang: something is left to flush, or the shard ends.
+    /// What needs a turn though nobody rang: something is left to flush, or the shard ends. A held shard
+    /// cannot flush: it waits for room, and would only spin.
     fn must_turn(&self) -> bool {
-        !self.touched.borrow().is_empty() || (self.is_stopping.get() && self.connection_count() == 0)
+        let can_flush = !self.is_held.get() && !self.touched.borrow().is_empty();
+        can_flush || (self.is_stopping.get() && self.connection_count() == 0)
     }
 
     fn turn(self: &Rc<Self>) {

@@ -27,7 +27,7 @@ use crate::io::{Io, Point, Queue};
 /// Shards that may stand on the stack at the same time, each inside an `interleave` of the one before.
 const NESTED_MAX: usize = 4;
 /// Steps of one run without the end in sight; more is a program that spins.
-const STEPS_MAX: u64 = 300_000;
+const STEPS_MAX: u64 = 2_000_000;
 /// Where the wall clock stands when a world begins: 2026-01-01 UTC.
 const WALL_START_NS: u64 = 1_767_225_600_000_000_000;
 
