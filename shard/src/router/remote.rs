@@ -80,12 +80,15 @@ impl Shard {
         }
         if !delivered && handed_on == 0 && envelope.request != 0 {
             if let Some(reply) = envelope.reply {
-                let origin_shard = usize::from(envelope.origin_shard);
-                assert!(
-                    origin_shard != self.id().index(),
-                    "a message never comes back to its origin"
-                );
                 let (origin, request) = (envelope.origin, envelope.request);
+                let origin_shard = usize::from(envelope.origin_shard);
+                if origin_shard == self.id().index() {
+                    // It was handed on until it came back.
+                    if self.close_request_answer(request) {
+                        self.not_delivered(origin, envelope.subject, reply);
+                    }
+                    return;
+                }
                 self.mesh()
                     .send_not_delivered(origin_shard, origin, request, envelope.subject, reply);
             }
