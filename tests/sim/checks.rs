@@ -92,15 +92,22 @@ fn check_subscription(history: &History, index: usize, wrong: &mut Vec<String>) 
             }
         }
     }
-    if record.max.is_some_and(|max| record.received.len() as u64 > max) {
-        wrong.push(format!(
-            "{} messages came to {}",
-            record.received.len(),
-            describe(record)
-        ));
-    }
+    check_count(history, record, wrong);
     if record.queue.is_none() {
         check_no_gap(history, record, &seen, wrong);
+    }
+}
+
+/// UNSUB with a count ends the subscription there. What was delivered between SUB and UNSUB may be more; then
+/// nothing published later comes.
+fn check_count(history: &History, record: &SubscriptionRecord, wrong: &mut Vec<String>) {
+    let (Some(max), Some(active)) = (record.max, record.active) else {
+        return;
+    };
+    let later = |(message, _): &&(usize, At)| history.messages[*message].published > active;
+    let count = record.received.len() as u64;
+    if count > max && record.received.iter().any(|receipt| later(&receipt)) {
+        wrong.push(format!("{count} messages came to {}", describe(record)));
     }
 }
 

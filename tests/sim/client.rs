@@ -233,12 +233,10 @@ impl Client {
     /// Leaves: cleanly (what was sent is still delivered) or by a reset.
     pub fn close(&self, by_reset: bool) {
         self.history.borrow_mut().connections[self.connection].closed_by_client = true;
-        self.over();
         if by_reset {
             self.stream.reset();
-        } else {
-            self.stream.finish_writing();
         }
+        self.over();
     }
 
     fn over(&self) {
@@ -246,6 +244,7 @@ impl Client {
             return;
         }
         self.history.borrow_mut().connection_ended(self.connection);
+        self.stream.close();
         for slot in [&self.pong_waker, &self.out_waker] {
             let waker = slot.take();
             if let Some(waker) = waker {
@@ -281,6 +280,7 @@ impl Client {
     async fn read_loop(self: Rc<Self>) {
         let mut buffer = vec![0; self.pace.chunk];
         let mut unparsed = Vec::new();
+        let mut wanted = 1;
         loop {
             while self.pace.asleep && !self.is_calm.get() && !self.is_over.get() {
                 self.io.sleep(Duration::from_millis(1)).await;
@@ -292,28 +292,26 @@ impl Client {
             if self.is_over.get() {
                 break;
             }
-            let parsed = self.parse(&unparsed);
-            unparsed.drain(..parsed);
+            if unparsed.len() >= wanted {
+                let (parsed, missing) = self.parse(&unparsed);
+                unparsed.drain(..parsed);
+                wanted = unparsed.len() + missing;
+            }
             if !self.is_calm.get() && !self.pace.pause.is_zero() {
                 self.io.sleep(self.pace.pause).await;
             }
         }
         self.over();
-        self.stream_is_done();
     }
 
-    fn stream_is_done(&self) {
-        // The server must learn that nobody reads any more.
-        self.stream.finish_writing();
-    }
-
-    /// Parses whole operations; returns how many bytes they took.
-    fn parse(&self, bytes: &[u8]) -> usize {
+    /// Parses whole operations; returns how many bytes they took, and how many more the next one needs at
+    /// least.
+    fn parse(&self, bytes: &[u8]) -> (usize, usize) {
         let mut done = 0;
         loop {
             let rest = &bytes[done..];
             let Some(line_size) = rest.windows(2).position(|pair| pair == b"\r\n") else {
-                return done;
+                return (done, 1);
             };
             let line = std::str::from_utf8(&rest[..line_size]).expect("the server's lines are ASCII here");
             let after = line_size + 2;
@@ -322,7 +320,7 @@ impl Client {
                 "MSG" | "HMSG" => {
                     let size: usize = words.last().expect("a size").parse().expect("a size");
                     if rest.len() < after + size + 2 {
-                        return done;
+                        return (done, after + size + 2 - rest.len());
                     }
                     size + 2
                 }

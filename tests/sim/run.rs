@@ -17,7 +17,7 @@ use super::server::{Server, PORT};
 /// Virtual time of the bad weather.
 const STORM: Duration = Duration::from_secs(3);
 /// Virtual time in which everything must be done once it is over.
-const CALM: Duration = Duration::from_secs(600);
+const CALM: Duration = Duration::from_secs(120);
 /// Virtual time in which a server must stop.
 const STOP: Duration = Duration::from_secs(60);
 /// Actions of one client at most.
@@ -119,7 +119,11 @@ fn weather(world: &SimWorld, server: &Server, stage: &Stage) -> Result<(), Strin
         }
         waited += step;
         if waited > CALM {
-            return Err("something is pending for ever".to_owned());
+            return Err(format!(
+                "something is pending for ever: {:?}, network idle: {}",
+                server.pending(),
+                world.is_network_idle()
+            ));
         }
     }
 }

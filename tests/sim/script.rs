@@ -41,12 +41,12 @@ impl Character {
         let dice = io.dice();
         Self {
             pace: Pace {
-                chunk: dice.pick(&[1, 16, 512, 65_536]),
+                chunk: dice.pick(&[16, 100, 4_096, 65_536]),
                 pause: Duration::from_micros(dice.pick(&[0, 0, 50, 2_000])),
                 asleep: dice.one_in(8),
             },
             actions: dice.between(5, actions_max),
-            padding_max: dice.pick(&[0, 10, 200, 3_000]),
+            padding_max: dice.pick(&[0, 10, 200, 2_000]),
             is_rude: dice.one_in(4),
         }
     }

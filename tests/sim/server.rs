@@ -119,6 +119,25 @@ impl Server {
         })
     }
 
+    /// What [`Server::is_idle`] waits for, in words.
+    pub fn pending(&self) -> Vec<String> {
+        let mut pending = Vec::new();
+        for shard in &self.shards {
+            let (id, mesh) = (shard.id().0, shard.mesh());
+            if mesh.in_flight() > 0 || mesh.has_open() {
+                let (in_flight, open) = (mesh.in_flight(), mesh.has_open());
+                pending.push(format!("shard {id}: {in_flight} B in flight, open batch: {open}"));
+            }
+            for connection in shard.connections() {
+                if connection.pending_size() > 0 {
+                    let (number, size) = (connection.id.0, connection.pending_size());
+                    pending.push(format!("shard {id}: {size} B for connection {number}"));
+                }
+            }
+        }
+        pending
+    }
+
     /// Begins the stop of all shards.
     pub fn stop(&self) {
         self.handle.run_on_all(|shard| shard.stop());

@@ -316,7 +316,7 @@ impl SimStream {
         let Some(connection) = net.connections.get_mut(&self.id).filter(|it| !it.broken) else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         };
-        let shut = connection.ends[self.side].shut;
+        let shut = connection.ends[self.side].shut || connection.ends[self.side].closed;
         let pipe = &mut connection.pipes[self.other()];
         let mut count = buffer.len().min(pipe.arrived.len());
         if count == 0 {
@@ -426,6 +426,34 @@ impl SimStream {
         }
     }
 
+    /// Closes this end, as dropping it does: what was written still arrives, what was not read is answered
+    /// with a reset.
+    pub fn close(&self) {
+        let mut net = self.world.net.borrow_mut();
+        let Some(connection) = net.connections.get_mut(&self.id) else {
+            return;
+        };
+        if std::mem::replace(&mut connection.ends[self.side].closed, true) {
+            return;
+        }
+        let unread = &mut connection.pipes[1 - self.side];
+        let parcel = if unread.arrived.is_empty() {
+            Parcel::Finish
+        } else {
+            Parcel::Reset
+        };
+        unread.arrived.clear();
+        unread.wake_reader();
+        let pipe = &mut connection.pipes[self.side];
+        if !connection.broken && !(pipe.finished && matches!(parcel, Parcel::Finish)) {
+            pipe.finished = true;
+            self.world.send(self.id, self.side, pipe, parcel);
+        }
+        if connection.ends.iter().all(|end| end.closed) {
+            net.connections.remove(&self.id);
+        }
+    }
+
     /// Breaks the connection at once, both ways.
     pub fn reset(&self) {
         if self.world.break_connection(self.id) {
@@ -456,25 +484,7 @@ impl SimStream {
 
 impl Drop for SimStream {
     fn drop(&mut self) {
-        let mut net = self.world.net.borrow_mut();
-        let Some(connection) = net.connections.get_mut(&self.id) else {
-            return;
-        };
-        connection.ends[self.side].closed = true;
-        let unread = !connection.pipes[1 - self.side].arrived.is_empty();
-        let pipe = &mut connection.pipes[self.side];
-        if !connection.broken {
-            if unread {
-                pipe.finished = true;
-                self.world.send(self.id, self.side, pipe, Parcel::Reset);
-            } else if !pipe.finished {
-                pipe.finished = true;
-                self.world.send(self.id, self.side, pipe, Parcel::Finish);
-            }
-        }
-        if connection.ends.iter().all(|end| end.closed) {
-            net.connections.remove(&self.id);
-        }
+        self.close();
     }
 }
 
