@@ -120,9 +120,7 @@ fn check_no_gap(
     wrong: &mut Vec<String>,
 ) {
     let Some(active) = record.active else { return };
-    let is_full = record
-        .max
-        .is_some_and(|max| record.received.len() as u64 >= max);
+    let is_full = record.max.is_some_and(|max| record.received.len() as u64 >= max);
     let mut missing: BTreeMap<usize, usize> = BTreeMap::new();
     for (number, message) in history.messages.iter().enumerate() {
         if message.published < active || !history.wants(record, message) {
@@ -265,7 +263,11 @@ fn check_requests(history: &History, wrong: &mut Vec<String>) {
         let nobody_lost = possible
             .iter()
             .all(|record| !matches!(record.end, Some((_, End::ConnectionGone))));
-        if message.confirmed && requester.ended.is_none() && nobody_lost && got == 0 && message.no_responders == 0
+        if message.confirmed
+            && requester.ended.is_none()
+            && nobody_lost
+            && got == 0
+            && message.no_responders == 0
         {
             let possible: Vec<_> = possible.iter().map(|record| describe(record)).collect();
             wrong.push(format!(

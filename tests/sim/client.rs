@@ -195,7 +195,10 @@ impl Client {
                 "HPUB {subject}{reply} {header_size} {size}\r\n{header}{payload}\r\n"
             ));
         } else {
-            self.send(&format!("PUB {subject}{reply} {}\r\n{payload}\r\n", payload.len()));
+            self.send(&format!(
+                "PUB {subject}{reply} {}\r\n{payload}\r\n",
+                payload.len()
+            ));
         }
     }
 
@@ -375,7 +378,8 @@ impl Client {
             if record.subscribed < mark.at && record.active.is_none() {
                 record.active = Some(at);
             }
-            if matches!(record.end, Some((end, End::Unsubscribed)) if end < mark.at) && record.over.is_none() {
+            if matches!(record.end, Some((end, End::Unsubscribed)) if end < mark.at) && record.over.is_none()
+            {
                 record.over = Some(at);
             }
         }
@@ -401,7 +405,9 @@ impl Client {
             .and_then(|rest| rest.split(' ').next())
             .and_then(|number| number.parse().ok());
         let Some(message) = message.filter(|message| *message < history.messages.len()) else {
-            history.violations.push(format!("a message nobody published: {text:?}"));
+            history
+                .violations
+                .push(format!("a message nobody published: {text:?}"));
             return;
         };
         let record = &history.messages[message];
@@ -417,7 +423,9 @@ impl Client {
             .find(|record| record.connection == connection && record.sid == sid);
         match subscription {
             Some(record) => record.received.push((message, at)),
-            None => history.violations.push(format!("a message for sid {sid}, never used")),
+            None => history
+                .violations
+                .push(format!("a message for sid {sid}, never used")),
         }
     }
 
@@ -428,7 +436,9 @@ impl Client {
         let message: Option<usize> = reply.strip_prefix(&own).and_then(|number| number.parse().ok());
         match message {
             Some(message) => history.messages[message].no_responders += 1,
-            None => history.violations.push(format!("503 for a foreign inbox {reply}")),
+            None => history
+                .violations
+                .push(format!("503 for a foreign inbox {reply}")),
         }
     }
 }

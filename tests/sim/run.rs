@@ -160,10 +160,22 @@ fn hits(world: &SimWorld, server: &Server, history: &History) -> BTreeMap<&'stat
     let mut hits = world.hits();
     hits.retain(|name, _| !name.starts_with("disk_"));
     let mut add = |name, count: u64| *hits.entry(name).or_insert(0) += count;
-    add("bound_interest_lane_full", server.sum(|shard| shard.mesh().counters().interest_full.get()));
-    add("bound_data_lane_full", server.sum(|shard| shard.mesh().counters().data_full.get()));
-    add("bell_rung", server.sum(|shard| shard.mesh().counters().rings.get()));
-    add("mesh_messages", server.sum(|shard| shard.counters().received.get()));
+    add(
+        "bound_interest_lane_full",
+        server.sum(|shard| shard.mesh().counters().interest_full.get()),
+    );
+    add(
+        "bound_data_lane_full",
+        server.sum(|shard| shard.mesh().counters().data_full.get()),
+    );
+    add(
+        "bell_rung",
+        server.sum(|shard| shard.mesh().counters().rings.get()),
+    );
+    add(
+        "mesh_messages",
+        server.sum(|shard| shard.counters().received.get()),
+    );
     add(
         "bound_pending_size",
         server.sum(|shard| shard.counters().slow_consumers_pending.get()),
@@ -172,8 +184,14 @@ fn hits(world: &SimWorld, server: &Server, history: &History) -> BTreeMap<&'stat
         "bound_write_deadline",
         server.sum(|shard| shard.counters().slow_consumers_deadline.get()),
     );
-    add("producer_stalled", server.sum(|shard| shard.counters().stalled_clients.get()));
-    add("hand_on_dropped", server.sum(|shard| shard.counters().hand_ons_dropped.get()));
+    add(
+        "producer_stalled",
+        server.sum(|shard| shard.counters().stalled_clients.get()),
+    );
+    add(
+        "hand_on_dropped",
+        server.sum(|shard| shard.counters().hand_ons_dropped.get()),
+    );
     add("messages", history.messages.len() as u64);
     add(
         "received",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pinion_shard::io::simulated::SimIo;
 
 use super::client::{Client, Pace};
-use super::history::SharedHistory;
+use super::history::{matches, SharedHistory};
 
 const SUBJECTS: [&str; 6] = ["a", "b", "a.x", "b.x", "a.y.z", "c"];
 const PATTERNS: [&str; 10] = ["a", "b", "a.x", "b.x", "c", "*", "a.*", "*.x", "a.>", ">"];
@@ -98,6 +98,10 @@ async fn act(
             let queue = dice.one_in(2).then(|| dice.pick(&QUEUES));
             let max = dice.one_in(6).then(|| dice.between(1, 4));
             subscriptions.push(client.subscribe(pattern, queue, max));
+            if dice.one_in(2) {
+                client.sync().await;
+                poke_others(io, stage, character, pattern);
+            }
         }
         45..=56 => {
             if !subscriptions.is_empty() {
@@ -107,7 +111,7 @@ async fn act(
         }
         57..=79 => {
             client.sync().await;
-            poke_others(io, stage, character);
+            poke_others(io, stage, character, ">");
         }
         80..=89 => {
             io.sleep(Duration::from_micros(dice.below(3_000))).await;
@@ -138,11 +142,15 @@ async fn act(
 }
 
 fn publish(io: &SimIo, client: &Client, character: Character) {
+    publish_to(io, client, character, io.dice().pick(&SUBJECTS));
+}
+
+fn publish_to(io: &SimIo, client: &Client, character: Character, subject: &str) {
     let dice = io.dice();
     let is_request = dice.one_in(3);
     let with_headers = dice.one_in(4);
     client.publish(
-        dice.pick(&SUBJECTS),
+        subject,
         is_request,
         with_headers,
         dice.size(0, character.padding_max),
@@ -150,11 +158,15 @@ fn publish(io: &SimIo, client: &Client, character: Character) {
 }
 
 /// What a PONG said must hold for everybody at once: others publish in the very moment it was read.
-fn poke_others(io: &SimIo, stage: &Stage, character: Character) {
+fn poke_others(io: &SimIo, stage: &Stage, character: Character, pattern: &str) {
     let dice = io.dice();
     let present = stage.present.borrow();
     for _ in 0..dice.between(0, 3) {
         let other = &present[dice.index(present.len())];
-        publish(io, other, character);
+        let fitting: Vec<&str> = SUBJECTS
+            .into_iter()
+            .filter(|subject| matches(pattern, subject))
+            .collect();
+        publish_to(io, other, character, dice.pick(&fitting));
     }
 }

@@ -84,7 +84,10 @@ impl Server {
         let nodes: Vec<SimIo> = (0..count).map(|_| world.add_node(host)).collect();
         let bells: Vec<SimBell> = nodes.iter().map(|_| SimBell::new()).collect();
         let seam_bells: Vec<Bell> = bells.iter().cloned().map(Bell::Simulated).collect();
-        let Parts { plans, shards: handle } = Parts::build(&seam_bells, size, &Arc::new(settings));
+        let Parts {
+            plans,
+            shards: handle,
+        } = Parts::build(&seam_bells, size, &Arc::new(settings));
         let running = Gate::default();
         let mut shards = Vec::new();
         for ((plan, node), bell) in plans.into_iter().zip(&nodes).zip(&seam_bells) {
@@ -154,7 +157,10 @@ impl Server {
         for shard in &self.shards {
             let id = shard.id().0;
             if shard.connection_count() != 0 {
-                left.push(format!("shard {id} keeps {} connections", shard.connection_count()));
+                left.push(format!(
+                    "shard {id} keeps {} connections",
+                    shard.connection_count()
+                ));
             }
             let load = self.handle.load(shard.id()).connections();
             if load != 0 {
@@ -162,7 +168,10 @@ impl Server {
             }
             for account in shard.accounts() {
                 if account.connections() != 0 {
-                    left.push(format!("account {} on shard {id} counts connections", account.name));
+                    left.push(format!(
+                        "account {} on shard {id} counts connections",
+                        account.name
+                    ));
                 }
                 let local = self.local_interest(shard, &account.name);
                 if !local.is_empty() {

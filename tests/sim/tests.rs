@@ -16,11 +16,7 @@ fn seeds_hold() {
             outcome.wrong
         );
         if seed % 20 == 0 {
-            assert_eq!(
-                run_caught(seed).trace,
-                outcome.trace,
-                "seed {seed} runs two ways"
-            );
+            assert_eq!(run_caught(seed).trace, outcome.trace, "seed {seed} runs two ways");
         }
     }
 }

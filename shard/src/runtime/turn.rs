@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::shard::{count, Shard};
-use crate::io::{BellEar, Point};
+use crate::io::{BellEar, Point, Sabotage};
 use crate::mesh::{shards_of, Envelopes, Lane};
 
 impl Shard {
@@ -37,6 +37,9 @@ impl Shard {
 
     /// While the shard is held it takes interest, room and jobs only: data would have to leave again.
     fn has_news(&self) -> bool {
+        if self.io().sabotaged(Sabotage::SleepWithoutLooking) {
+            return false;
+        }
         self.mesh().doorbell().has_news(!self.is_held.get())
     }
 
@@ -79,7 +82,9 @@ impl Shard {
                     count(&self.counters().received);
                     self.receive(envelope);
                 }
-                self.mesh().batch_done(source, batch);
+                if !self.io().sabotaged(Sabotage::LoseCredit) {
+                    self.mesh().batch_done(source, batch);
+                }
                 self.end_batch();
                 if self.is_held.get() {
                     // The rest of the lanes waits until interest has left; the bits stand for it.

@@ -27,7 +27,7 @@ use crate::io::{Io, Point, Queue};
 /// Shards that may stand on the stack at the same time, each inside an `interleave` of the one before.
 const NESTED_MAX: usize = 4;
 /// Steps of one run without the end in sight; more is a program that spins.
-const STEPS_MAX: u64 = 2_000_000;
+const STEPS_MAX: u64 = 1_000_000;
 /// Where the wall clock stands when a world begins: 2026-01-01 UTC.
 const WALL_START_NS: u64 = 1_767_225_600_000_000_000;
 
@@ -67,6 +67,8 @@ impl SimWorld {
                 trace: Cell::new(seed),
                 steps: Cell::new(0),
                 faults: Cell::new(true),
+                #[cfg(sabotage)]
+                sabotage: Cell::new(None),
                 nodes: RefCell::default(),
                 hosts: RefCell::default(),
                 timers: RefCell::default(),
@@ -78,6 +80,12 @@ impl SimWorld {
                 hits: RefCell::default(),
             }),
         }
+    }
+
+    /// Puts a deliberate bug into every shard of the world.
+    #[cfg(sabotage)]
+    pub fn sabotage(&self, sabotage: crate::io::Sabotage) {
+        self.world.sabotage.set(Some(sabotage));
     }
 
     /// The seed.
@@ -370,6 +378,9 @@ pub(super) struct World {
     steps: Cell<u64>,
     /// Whether new faults begin.
     pub(super) faults: Cell<bool>,
+    /// The deliberate bug that is on.
+    #[cfg(sabotage)]
+    pub(super) sabotage: Cell<Option<crate::io::Sabotage>>,
     nodes: RefCell<Vec<Rc<Node>>>,
     hosts: RefCell<Vec<Host>>,
     timers: RefCell<BTreeMap<(u64, u64), Event>>,
