@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::history::{matches, At, End, History, MessageRecord, SubscriptionRecord};
 
 /// Everything that is wrong with a history, one line each.
-pub fn check(history: &History) -> Vec<String> {
+pub(crate) fn check(history: &History) -> Vec<String> {
     let mut wrong = history.violations.clone();
     for index in 0..history.subscriptions.len() {
         check_subscription(history, index, &mut wrong);
@@ -47,6 +47,14 @@ impl History {
             && record.end.is_none()
             && record.max.is_none()
             && self.wants(record, message)
+    }
+
+    /// The message answers one that its subscriber sent after the SUB: whoever got that, knows of the SUB.
+    fn must_know(&self, record: &SubscriptionRecord, message: &MessageRecord) -> bool {
+        message.cause.is_some_and(|cause| {
+            let cause = &self.messages[cause];
+            cause.connection == record.connection && cause.published > record.subscribed
+        })
     }
 
     /// It may have been there when the message was routed.
@@ -119,11 +127,13 @@ fn check_no_gap(
     seen: &BTreeSet<usize>,
     wrong: &mut Vec<String>,
 ) {
-    let Some(active) = record.active else { return };
+    let active = record.active.unwrap_or(At::MAX);
     let is_full = record.max.is_some_and(|max| record.received.len() as u64 >= max);
     let mut missing: BTreeMap<usize, usize> = BTreeMap::new();
     for (number, message) in history.messages.iter().enumerate() {
-        if message.published < active || !history.wants(record, message) {
+        if !(message.published > active || history.must_know(record, message))
+            || !history.wants(record, message)
+        {
             continue;
         }
         if seen.contains(&number) {

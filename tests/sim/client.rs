@@ -15,13 +15,23 @@ use super::history::{ConnectionRecord, End, MessageRecord, SharedHistory, Subscr
 
 /// How a client reads.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Bytes of one read at most.
     pub chunk: usize,
     /// The pause after each.
     pub pause: Duration,
     /// Not at all until the world is calm.
     pub asleep: bool,
+}
+
+/// What to publish.
+pub(crate) struct Publication<'a> {
+    pub subject: &'a str,
+    pub reply: Option<&'a str>,
+    /// The request it answers.
+    pub cause: Option<usize>,
+    pub with_headers: bool,
+    pub padding: usize,
 }
 
 /// What a PONG will confirm.
@@ -31,7 +41,7 @@ struct Mark {
 }
 
 /// A connected client.
-pub struct Client {
+pub(crate) struct Client {
     io: SimIo,
     history: SharedHistory,
     /// Its record in the history.
@@ -51,7 +61,7 @@ pub struct Client {
 
 impl Client {
     /// Connects and starts to read and write.
-    pub async fn connect(
+    pub(crate) async fn connect(
         io: &SimIo,
         address: SocketAddr,
         history: &SharedHistory,
@@ -95,12 +105,12 @@ impl Client {
         Ok(client)
     }
 
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over.get()
     }
 
     /// Whether every PING was answered.
-    pub fn is_in_step(&self) -> bool {
+    pub(crate) fn is_in_step(&self) -> bool {
         self.pongs.get() == self.pings.get()
     }
 
@@ -116,7 +126,7 @@ impl Client {
     }
 
     /// SUB, with the UNSUB that counts in the same write.
-    pub fn subscribe(&self, pattern: &str, queue: Option<&str>, max: Option<u64>) -> usize {
+    pub(crate) fn subscribe(&self, pattern: &str, queue: Option<&str>, max: Option<u64>) -> usize {
         let sid = self.next_sid.get();
         self.next_sid.set(sid + 1);
         let index = {
@@ -147,7 +157,7 @@ impl Client {
     }
 
     /// UNSUB of a subscription of this connection.
-    pub fn unsubscribe(&self, subscription: usize) {
+    pub(crate) fn unsubscribe(&self, subscription: usize) {
         let sid = {
             let mut history = self.history.borrow_mut();
             let at = history.tick();
@@ -162,11 +172,41 @@ impl Client {
         self.send(&format!("UNSUB {sid}\r\n"));
     }
 
+    /// Publishes a request whose inbox is made for it, in the same write.
+    pub(crate) fn request_with_new_inbox(&self, subject: &str, padding: usize) {
+        let message = self.history.borrow().messages.len();
+        let inbox = format!("_NEW.{}.{message}", self.connection);
+        self.subscribe(&inbox, None, None);
+        self.publish(&Publication {
+            subject,
+            reply: Some(&inbox),
+            cause: None,
+            with_headers: false,
+            padding,
+        });
+    }
+
+    /// Where answers to the next message may go: below the standing inbox.
+    pub(crate) fn standing_inbox(&self) -> String {
+        format!(
+            "_INBOX.{}.{}",
+            self.connection,
+            self.history.borrow().messages.len()
+        )
+    }
+
     /// PUB or HPUB; the payload names the message in the history.
-    pub fn publish(&self, subject: &str, is_request: bool, with_headers: bool, padding: usize) {
+    pub(crate) fn publish(&self, publication: &Publication<'_>) {
         if self.is_over.get() {
             return;
         }
+        let Publication {
+            subject,
+            reply,
+            cause,
+            with_headers,
+            padding,
+        } = *publication;
         let (message, payload) = {
             let mut history = self.history.borrow_mut();
             let published = history.tick();
@@ -177,17 +217,14 @@ impl Client {
                 subject: subject.to_owned(),
                 published,
                 confirmed: false,
-                is_request,
+                is_request: reply.is_some(),
+                cause,
                 no_responders: 0,
                 size: payload.len(),
             });
             (message, payload)
         };
-        let reply = if is_request {
-            format!(" _INBOX.{}.{message}", self.connection)
-        } else {
-            String::new()
-        };
+        let reply = reply.map(|reply| format!(" {reply}")).unwrap_or_default();
         if with_headers {
             let header = format!("NATS/1.0\r\nn: {message}\r\n\r\n");
             let (header_size, size) = (header.len(), header.len() + payload.len());
@@ -203,7 +240,7 @@ impl Client {
     }
 
     /// PING; the PONG confirms what was sent before.
-    pub fn ping(&self) {
+    pub(crate) fn ping(&self) {
         if self.is_over.get() {
             return;
         }
@@ -220,7 +257,7 @@ impl Client {
     }
 
     /// PING and wait for its PONG, or for the end of the connection.
-    pub async fn sync(&self) {
+    pub(crate) async fn sync(&self) {
         self.ping();
         let want = self.pings.get();
         poll_fn(|cx| {
@@ -234,7 +271,7 @@ impl Client {
     }
 
     /// Leaves: cleanly (what was sent is still delivered) or by a reset.
-    pub fn close(&self, by_reset: bool) {
+    pub(crate) fn close(&self, by_reset: bool) {
         self.history.borrow_mut().connections[self.connection].closed_by_client = true;
         if by_reset {
             self.stream.reset();
@@ -339,7 +376,12 @@ impl Client {
             "INFO" => {}
             "PING" => self.send("PONG\r\n"),
             "PONG" => self.on_pong(),
-            "MSG" => self.on_message(words[1], words[2], &body[..body.len() - 2]),
+            "MSG" => {
+                self.on_message(words[1], words[2], &body[..body.len() - 2]);
+                if words.len() == 5 {
+                    self.answer(words[3], &body[..body.len() - 2]);
+                }
+            }
             "HMSG" => {
                 let header_size: usize = words[words.len() - 2].parse().expect("a size");
                 let (header, payload) = body[..body.len() - 2].split_at(header_size);
@@ -347,6 +389,9 @@ impl Client {
                     self.on_no_responders(words[1]);
                 } else {
                     self.on_message(words[1], words[2], payload);
+                    if words.len() == 6 {
+                        self.answer(words[3], payload);
+                    }
                 }
             }
             "-ERR" => self.history.borrow_mut().connections[self.connection]
@@ -400,11 +445,7 @@ impl Client {
         let mut history = self.history.borrow_mut();
         let at = history.tick();
         let text = String::from_utf8_lossy(body);
-        let message: Option<usize> = text
-            .strip_prefix('m')
-            .and_then(|rest| rest.split(' ').next())
-            .and_then(|number| number.parse().ok());
-        let Some(message) = message.filter(|message| *message < history.messages.len()) else {
+        let Some(message) = message_of(body).filter(|message| *message < history.messages.len()) else {
             history
                 .violations
                 .push(format!("a message nobody published: {text:?}"));
@@ -429,11 +470,28 @@ impl Client {
         }
     }
 
+    /// Answers a request, mostly.
+    fn answer(&self, reply: &str, body: &[u8]) {
+        if self.io.dice().one_in(4) {
+            return;
+        }
+        self.publish(&Publication {
+            subject: reply,
+            reply: None,
+            cause: message_of(body),
+            with_headers: false,
+            padding: 0,
+        });
+    }
+
     fn on_no_responders(&self, reply: &str) {
         let mut history = self.history.borrow_mut();
         history.tick();
-        let own = format!("_INBOX.{}.", self.connection);
-        let message: Option<usize> = reply.strip_prefix(&own).and_then(|number| number.parse().ok());
+        let own = format!(".{}", self.connection);
+        let message: Option<usize> = reply
+            .rsplit_once('.')
+            .filter(|(inbox, _)| inbox.ends_with(&own))
+            .and_then(|(_, number)| number.parse().ok());
         match message {
             Some(message) => history.messages[message].no_responders += 1,
             None => history
@@ -456,6 +514,12 @@ async fn poll_all(client: &Client, mut bytes: &[u8]) -> bool {
         bytes = &bytes[piece..];
     }
     true
+}
+
+/// The message a payload names.
+fn message_of(payload: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(payload).ok()?;
+    text.strip_prefix('m')?.split(' ').next()?.parse().ok()
 }
 
 /// The payload of a message: its number, then padding.

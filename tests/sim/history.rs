@@ -6,11 +6,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// A point of the history: events before it are smaller.
-pub type At = u64;
+pub(crate) type At = u64;
 
 /// The history of one run.
 #[derive(Default)]
-pub struct History {
+pub(crate) struct History {
     events: At,
     pub connections: Vec<ConnectionRecord>,
     pub subscriptions: Vec<SubscriptionRecord>,
@@ -20,10 +20,10 @@ pub struct History {
 }
 
 /// Clones are the same history.
-pub type SharedHistory = Rc<RefCell<History>>;
+pub(crate) type SharedHistory = Rc<RefCell<History>>;
 
 /// One connection of a client.
-pub struct ConnectionRecord {
+pub(crate) struct ConnectionRecord {
     pub echo: bool,
     /// When the client knew that it was over, for whatever reason.
     pub ended: Option<At>,
@@ -34,13 +34,13 @@ pub struct ConnectionRecord {
 
 /// Why a subscription is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     Unsubscribed,
     ConnectionGone,
 }
 
 /// One subscription.
-pub struct SubscriptionRecord {
+pub(crate) struct SubscriptionRecord {
     pub connection: usize,
     pub sid: u64,
     pub pattern: String,
@@ -58,26 +58,28 @@ pub struct SubscriptionRecord {
 }
 
 /// One message.
-pub struct MessageRecord {
+pub(crate) struct MessageRecord {
     pub connection: usize,
     pub subject: String,
     pub published: At,
     /// A PONG came that was asked for after it: the server has routed it.
     pub confirmed: bool,
     pub is_request: bool,
+    /// The request it answers.
+    pub cause: Option<usize>,
     pub no_responders: u32,
     pub size: usize,
 }
 
 impl History {
     /// The next event.
-    pub fn tick(&mut self) -> At {
+    pub(crate) fn tick(&mut self) -> At {
         self.events += 1;
         self.events
     }
 
     /// A connection is over.
-    pub fn connection_ended(&mut self, connection: usize) {
+    pub(crate) fn connection_ended(&mut self, connection: usize) {
         let at = self.tick();
         if self.connections[connection].ended.is_some() {
             return;
@@ -93,7 +95,7 @@ impl History {
 }
 
 /// Whether a subject matches a pattern: the plain definition, nothing shared with the server's code.
-pub fn matches(pattern: &str, subject: &str) -> bool {
+pub(crate) fn matches(pattern: &str, subject: &str) -> bool {
     let mut subject = subject.split('.');
     for token in pattern.split('.') {
         match (token, subject.next()) {

@@ -24,7 +24,7 @@ const STOP: Duration = Duration::from_secs(60);
 const ACTIONS_MAX: u64 = 40;
 
 /// What a run came to.
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub trace: u64,
     pub hits: BTreeMap<&'static str, u64>,
     /// What is wrong; empty is good.
@@ -32,7 +32,7 @@ pub struct Outcome {
 }
 
 /// Runs one seed in a world prepared by `prepare`.
-pub fn run(seed: u64, prepare: impl FnOnce(&SimWorld)) -> Outcome {
+pub(crate) fn run(seed: u64, prepare: impl FnOnce(&SimWorld)) -> Outcome {
     let world = SimWorld::new(seed);
     prepare(&world);
     let dice = Dice::from_seed(seed ^ 0xC0DE);
@@ -120,9 +120,9 @@ fn weather(world: &SimWorld, server: &Server, stage: &Stage) -> Result<(), Strin
         waited += step;
         if waited > CALM {
             return Err(format!(
-                "something is pending for ever: {:?}, network idle: {}",
+                "something is pending for ever: {:?}, network: {:?}",
                 server.pending(),
-                world.is_network_idle()
+                world.under_way()
             ));
         }
     }

@@ -35,7 +35,7 @@ fn seeds_of(sabotage: Sabotage) -> u64 {
 
 /// Looks for every bug in turn; those that were not found.
 #[expect(clippy::print_stdout, reason = "the result is for who started it")]
-pub fn missed() -> Vec<Sabotage> {
+pub(crate) fn missed() -> Vec<Sabotage> {
     let mut missed = Vec::new();
     for sabotage in Sabotage::ALL {
         let seeds = seeds_of(sabotage);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pinion_shard::io::simulated::SimIo;
 
-use super::client::{Client, Pace};
+use super::client::{Client, Pace, Publication};
 use super::history::{matches, SharedHistory};
 
 const SUBJECTS: [&str; 6] = ["a", "b", "a.x", "b.x", "a.y.z", "c"];
@@ -16,7 +16,7 @@ const QUEUES: [&str; 2] = ["q1", "q2"];
 
 /// What the clients of a run share.
 #[derive(Clone)]
-pub struct Stage {
+pub(crate) struct Stage {
     pub history: SharedHistory,
     pub address: SocketAddr,
     pub is_calm: Rc<Cell<bool>>,
@@ -28,7 +28,7 @@ pub struct Stage {
 
 /// How one client of a run behaves.
 #[derive(Clone, Copy, Debug)]
-pub struct Character {
+pub(crate) struct Character {
     pub pace: Pace,
     pub actions: u64,
     pub padding_max: usize,
@@ -37,7 +37,7 @@ pub struct Character {
 }
 
 impl Character {
-    pub fn draw(io: &SimIo, actions_max: u64) -> Self {
+    pub(crate) fn draw(io: &SimIo, actions_max: u64) -> Self {
         let dice = io.dice();
         Self {
             pace: Pace {
@@ -53,7 +53,7 @@ impl Character {
 }
 
 /// Plays one client to the end of its script. Its last connection stays open.
-pub async fn play(io: SimIo, stage: Stage, character: Character) {
+pub(crate) async fn play(io: SimIo, stage: Stage, character: Character) {
     let mut client = connect(&io, &stage, character).await;
     let mut subscriptions = Vec::new();
     for _ in 0..character.actions {
@@ -147,14 +147,19 @@ fn publish(io: &SimIo, client: &Client, character: Character) {
 
 fn publish_to(io: &SimIo, client: &Client, character: Character, subject: &str) {
     let dice = io.dice();
-    let is_request = dice.one_in(3);
-    let with_headers = dice.one_in(4);
-    client.publish(
+    let padding = dice.size(0, character.padding_max);
+    if dice.one_in(6) {
+        client.request_with_new_inbox(subject, padding);
+        return;
+    }
+    let inbox = dice.one_in(4).then(|| client.standing_inbox());
+    client.publish(&Publication {
         subject,
-        is_request,
-        with_headers,
-        dice.size(0, character.padding_max),
-    );
+        reply: inbox.as_deref(),
+        cause: None,
+        with_headers: dice.one_in(4),
+        padding,
+    });
 }
 
 /// What a PONG said must hold for everybody at once: others publish in the very moment it was read.

@@ -14,10 +14,10 @@ use pinion_shard::runtime::{serve_listener, start, Parts, Settings, Shard, Shard
 use pinion_shard::sublist::Cursor;
 
 /// Where clients connect.
-pub const PORT: u16 = 4222;
+pub(crate) const PORT: u16 = 4222;
 
 /// A running server.
-pub struct Server {
+pub(crate) struct Server {
     pub host: HostId,
     pub shards: Vec<Rc<Shard>>,
     handle: Shards,
@@ -77,7 +77,7 @@ fn draw_settings(dice: &Dice) -> (Settings, MeshSize, bool) {
 
 impl Server {
     /// Starts a server on a host of its own.
-    pub fn start(world: &SimWorld, dice: &Dice) -> Self {
+    pub(crate) fn start(world: &SimWorld, dice: &Dice) -> Self {
         let host = world.add_host();
         let count = dice.size(1, 4).max(if dice.one_in(8) { 1 } else { 2 });
         let (settings, size, is_tight) = draw_settings(dice);
@@ -111,7 +111,7 @@ impl Server {
     }
 
     /// Whether nothing is under way inside: no batch, no pending byte.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.shards.iter().all(|shard| {
             shard.mesh().in_flight() == 0
                 && !shard.mesh().has_open()
@@ -123,7 +123,7 @@ impl Server {
     }
 
     /// What [`Server::is_idle`] waits for, in words.
-    pub fn pending(&self) -> Vec<String> {
+    pub(crate) fn pending(&self) -> Vec<String> {
         let mut pending = Vec::new();
         for shard in &self.shards {
             let (id, mesh) = (shard.id().0, shard.mesh());
@@ -142,17 +142,17 @@ impl Server {
     }
 
     /// Begins the stop of all shards.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.handle.run_on_all(|shard| shard.stop());
     }
 
     /// Whether every task has ended.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.running.inside() == 0
     }
 
     /// What is not as it was before the first client came, after the stop.
-    pub fn leftovers(&self) -> Vec<String> {
+    pub(crate) fn leftovers(&self) -> Vec<String> {
         let mut left = Vec::new();
         for shard in &self.shards {
             let id = shard.id().0;
@@ -207,7 +207,7 @@ impl Server {
     }
 
     /// What each shard believes of the others, where it is not so.
-    pub fn interest_differences(&self) -> Vec<String> {
+    pub(crate) fn interest_differences(&self) -> Vec<String> {
         let mut differences = Vec::new();
         for shard in &self.shards {
             for account in shard.accounts() {
@@ -238,7 +238,7 @@ impl Server {
     }
 
     /// Sums a counter over the shards.
-    pub fn sum(&self, counter: impl Fn(&Shard) -> u64) -> u64 {
+    pub(crate) fn sum(&self, counter: impl Fn(&Shard) -> u64) -> u64 {
         self.shards.iter().map(|shard| counter(shard)).sum()
     }
 }

@@ -124,12 +124,20 @@ pub(super) fn address_of(host: usize, port: u16) -> SocketAddr {
 }
 
 impl Net {
-    pub(super) fn is_idle(&self) -> bool {
-        self.connections
-            .values()
-            .filter(|connection| !connection.broken)
-            .flat_map(|connection| connection.pipes.iter().zip(connection.ends.iter().rev()))
-            .all(|(pipe, reader)| pipe.on_the_way.is_empty() && (reader.closed || pipe.arrived.is_empty()))
+    /// What is on its way or waits to be read: connection, writing side, bytes on the way, bytes arrived.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = (u64, usize, usize, usize)> + '_ {
+        let open = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| !connection.broken);
+        open.flat_map(|(id, connection)| {
+            [0, 1].map(|side| {
+                let (pipe, reader) = (&connection.pipes[side], &connection.ends[1 - side]);
+                let arrived = if reader.closed { 0 } else { pipe.arrived.len() };
+                (*id, side, pipe.on_the_way.len(), arrived)
+            })
+        })
+        .filter(|(_, _, on_the_way, arrived)| on_the_way + arrived > 0)
     }
 }
 

@@ -227,7 +227,13 @@ impl SimWorld {
 
     /// Whether no byte is on its way or waits to be read.
     pub fn is_network_idle(&self) -> bool {
-        self.world.net.borrow().is_idle()
+        self.world.net.borrow().under_way().next().is_none()
+    }
+
+    /// What is on its way or waits to be read: connection, side that wrote it (0 connected, 1 accepted),
+    /// parcels on the way, bytes arrived.
+    pub fn under_way(&self) -> Vec<(u64, usize, usize, usize)> {
+        self.world.net.borrow().under_way().collect()
     }
 
     /// Nothing passes between the two until healed.
