@@ -29,7 +29,12 @@ fn first_found(sabotage: Sabotage, seeds: u64) -> Option<(u64, String)> {
 /// Seeds within which a bug is found.
 fn seeds_of(sabotage: Sabotage) -> u64 {
     match sabotage {
-        _ => 300,
+        // Needs a lane that is full, a socket that is full, and a publisher in that very moment.
+        Sabotage::WriteWhileHeld => 2_000,
+        // Need a queue group whose last member on a shard leaves while a message is on its way to it.
+        Sabotage::DropAHandOn | Sabotage::DoubleDeliveryOnHandOn => 300,
+        Sabotage::SleepWithoutLooking => 300,
+        _ => 100,
     }
 }
 

@@ -121,7 +121,14 @@ async fn act(
             let many: Vec<usize> = (0..dice.between(5, 30))
                 .map(|number| client.subscribe(&format!("flood.{number}"), None, None))
                 .collect();
-            client.ping();
+            let pattern = dice.pick(&PATTERNS);
+            subscriptions.push(client.subscribe(pattern, None, None));
+            if dice.one_in(2) {
+                client.sync().await;
+                poke_others(io, stage, character, pattern);
+            } else {
+                client.ping();
+            }
             for subscription in many {
                 client.unsubscribe(subscription);
             }
@@ -165,7 +172,11 @@ fn publish_to(io: &SimIo, client: &Client, character: Character, subject: &str) 
 /// What a PONG said must hold for everybody at once: others publish in the very moment it was read.
 fn poke_others(io: &SimIo, stage: &Stage, character: Character, pattern: &str) {
     let dice = io.dice();
-    let present = stage.present.borrow();
+    let mut present = stage.present.borrow_mut();
+    present.retain(|client| !client.is_over());
+    if present.is_empty() {
+        return;
+    }
     for _ in 0..dice.between(0, 3) {
         let other = &present[dice.index(present.len())];
         let fitting: Vec<&str> = SUBJECTS

@@ -133,7 +133,12 @@ impl Net {
         open.flat_map(|(id, connection)| {
             [0, 1].map(|side| {
                 let (pipe, reader) = (&connection.pipes[side], &connection.ends[1 - side]);
-                let arrived = if reader.closed { 0 } else { pipe.arrived.len() };
+                // Who shut an end down reads no more of it, though it may hold it a while longer.
+                let arrived = if reader.closed || reader.shut {
+                    0
+                } else {
+                    pipe.arrived.len()
+                };
                 (*id, side, pipe.on_the_way.len(), arrived)
             })
         })
