@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::connection::{Connection, State};
 use super::proxy_prefix;
 use crate::ids::{AccountId, ConnectionId};
-use crate::io::{Point, Stream};
+use crate::io::{Point, Sabotage, Stream};
 use crate::limits;
 use crate::mesh::shards_of;
 use crate::proto::{ClientError, CloseReason, ConnKind, FirstOp, Limits, Parser};
@@ -100,6 +100,8 @@ async fn read_loop(
         }
         if must_wait(shard, connection) {
             wait_for_leave(shard, connection).await;
+            // It may have been closed meanwhile; a SUB of its backlog would outlive it.
+            continue;
         }
         let batch = if backlog.is_empty() {
             poll_fn(|cx| poll_batch(shard, connection, parser, &mut backlog, cx)).await
@@ -148,7 +150,9 @@ fn poll_batch(
     };
     shard.count_batch(size);
     shard.io().interleave(Point::TriggeredNotDrained);
-    shard.drain_interest();
+    if !shard.io().sabotaged(Sabotage::NoDrainBeforeRoute) {
+        shard.drain_interest();
+    }
     let now = shard.io().now();
     connection.last_active.set(now);
     connection.last_in.set(now);
@@ -191,7 +195,10 @@ fn parse_batch(
             return Batch::End(reason);
         }
         if connection.blocked_on.get() != 0 && !input.is_empty() {
-            backlog.extend_from_slice(input);
+            shard.io().hit("credit_exhausted");
+            if !shard.io().sabotaged(Sabotage::LoseTheBacklog) {
+                backlog.extend_from_slice(input);
+            }
             return Batch::More;
         }
     }

@@ -13,7 +13,7 @@ use super::timers::Timers;
 use crate::account::Account;
 use crate::conn::{BufferPool, Connection, State, Subscription, Traffic};
 use crate::ids::{AccountId, ConnectionId, ShardId};
-use crate::io::{Gate, Io, Listener, Time, WallTime};
+use crate::io::{Gate, Io, Listener, Sabotage, Time, WallTime};
 use crate::mesh::{InterestChange, Mesh};
 use crate::proto::{CloseReason, Connect};
 use crate::router::OpenRequests;
@@ -110,6 +110,8 @@ pub struct Shard {
     pub(super) parked: RefCell<Vec<Rc<Connection>>>,
     /// An interest lane is full: nothing later leaves this shard.
     pub(super) is_held: Cell<bool>,
+    /// Writers of blocked connections that wait for the end of the hold.
+    pub(super) held_writers: RefCell<Vec<Waker>>,
     pub(super) mesh_waker: RefCell<Option<Waker>>,
     /// The bell was rung since the mesh task last looked.
     pub(super) was_rung: Cell<bool>,
@@ -176,6 +178,7 @@ impl Shard {
             touched: RefCell::default(),
             parked: RefCell::default(),
             is_held: Cell::new(false),
+            held_writers: RefCell::default(),
             mesh_waker: RefCell::default(),
             was_rung: Cell::new(false),
             mailbox,
@@ -346,7 +349,13 @@ impl Shard {
 
     /// Notes for the other shards that interest changed.
     pub(crate) fn tell_interest(&self, change: Option<InterestChange>) {
-        if let Some(change) = change {
+        if let Some(mut change) = change {
+            if change.weight == 0 && self.io.sabotaged(Sabotage::ForgetUnsub) {
+                return;
+            }
+            if change.key.queue.is_some() && self.io.sabotaged(Sabotage::WrongWeight) {
+                change.weight += 1;
+            }
             self.mesh.change_interest(change);
         }
     }
@@ -394,6 +403,9 @@ impl Shard {
         self.remember(connection, reason, &subscriptions);
         connection.state.set(State::Closed(reason));
         for subscription in subscriptions {
+            if self.io.sabotaged(Sabotage::KeepSubscriptions) {
+                break;
+            }
             self.end_subscription(&subscription);
         }
         self.write_last(connection);

@@ -7,7 +7,7 @@ use std::task::Poll;
 use futures_lite::future::or;
 
 use super::shard::{count, Shard};
-use crate::io::{BellEar, Point};
+use crate::io::{BellEar, Point, Sabotage};
 use crate::mesh::{shards_of, Envelopes, Lane};
 
 impl Shard {
@@ -52,12 +52,17 @@ impl Shard {
 
     /// While the shard is held it takes interest, room and jobs only: data would have to leave again.
     fn has_news(&self) -> bool {
+        if self.io().sabotaged(Sabotage::SleepWithoutLooking) {
+            return false;
+        }
         self.mesh().doorbell().has_news(!self.is_held.get())
     }
 
-    /// What needs a turn though nobody rang: something is left to flush, or the shard ends.
+    /// What needs a turn though nobody rang: something is left to flush, or the shard ends. A held shard
+    /// cannot flush: it waits for room, and would only spin.
     fn must_turn(&self) -> bool {
-        !self.touched.borrow().is_empty() || (self.is_stopping.get() && self.connection_count() == 0)
+        let can_flush = !self.is_held.get() && !self.touched.borrow().is_empty();
+        can_flush || (self.is_stopping.get() && self.connection_count() == 0)
     }
 
     fn turn(self: &Rc<Self>) {
@@ -92,7 +97,9 @@ impl Shard {
                     count(&self.counters().received);
                     self.receive(envelope);
                 }
-                self.mesh().batch_done(source, batch);
+                if !self.io().sabotaged(Sabotage::LoseCredit) {
+                    self.mesh().batch_done(source, batch);
+                }
                 self.end_batch();
                 if self.is_held.get() {
                     // The rest of the lanes waits until interest has left; the bits stand for it.
