@@ -117,7 +117,7 @@ async fn read_loop(
         reads_in_a_row += 1;
         if reads_in_a_row >= limits::READS_IN_A_ROW_MAX {
             reads_in_a_row = 0;
-            shard.io().yield_if_needed().await;
+            shard.io().yield_now().await;
         }
     }
 }

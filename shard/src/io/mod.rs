@@ -122,11 +122,11 @@ impl Io {
         }
     }
 
-    /// Lets other tasks of this shard run when this one has had its share of the core.
-    pub async fn yield_if_needed(&self) {
+    /// Lets other tasks of this shard and its sockets have their turn.
+    pub async fn yield_now(&self) {
         match self {
-            Io::Uring(io) => io.yield_if_needed().await,
-            Io::Simulated(io) => io.yield_if_needed().await,
+            Io::Uring(io) => io.yield_now().await,
+            Io::Simulated(io) => io.yield_now().await,
         }
     }
 

@@ -9,6 +9,7 @@ use futures_lite::future::or;
 
 use super::shard::Shard;
 use crate::io::{Accepted, Listener, Queue};
+use crate::limits::ACCEPTS_IN_A_ROW_MAX;
 
 /// The wait after an accept that failed, growing from the first to the second as long as it fails.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -26,11 +27,17 @@ pub fn serve_listener(shard: &Rc<Shard>) {
 
 async fn accept_loop(shard: &Rc<Shard>, listener: &Listener) {
     let mut back_off = BACK_OFF.0;
+    let mut in_a_row = 0;
     loop {
         match listener.accept().await {
             Ok(accepted) => {
                 back_off = BACK_OFF.0;
                 shard.place(accepted);
+                in_a_row += 1;
+                if in_a_row == ACCEPTS_IN_A_ROW_MAX {
+                    in_a_row = 0;
+                    shard.io().yield_now().await;
+                }
             }
             Err(error) => {
                 tracing::error!("Error trying to accept a client: {error}; next try in {back_off:?}");

@@ -20,7 +20,7 @@ impl Shard {
             self.io().interleave(Point::FlaggedNotParked);
             if self.has_news() {
                 self.mesh().doorbell().wake_up();
-                self.io().yield_if_needed().await;
+                self.io().yield_now().await;
                 continue;
             }
             poll_fn(|cx| {

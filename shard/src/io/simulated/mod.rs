@@ -106,7 +106,7 @@ impl SimIo {
         }
     }
 
-    pub(super) async fn yield_if_needed(&self) {
+    pub(super) async fn yield_now(&self) {
         if self.world.dice.per_mille(self.world.plan.yield_per_mille) {
             self.world.hit("yield");
             futures_lite::future::yield_now().await;

@@ -31,7 +31,7 @@ pub struct Plan {
     pub pause_per_million: u32,
     /// For how long at most.
     pub pause_ns_max: u64,
-    /// `yield_if_needed` yields.
+    /// `yield_now` yields.
     pub yield_per_mille: u32,
     /// A ring comes late.
     pub bell_delay_per_mille: u32,
