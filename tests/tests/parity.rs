@@ -26,7 +26,10 @@ struct Row {
 
 fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().expect("the crate lies in the workspace").to_owned()
+    tests
+        .parent()
+        .expect("the crate lies in the workspace")
+        .to_owned()
 }
 
 fn read(path: &str) -> String {
@@ -48,7 +51,11 @@ fn parse(page: &str) -> Result<Vec<Row>, Vec<String>> {
             .map(|cell| cell.trim().replace('\0', "|"))
             .collect();
         let [key, status, proofs, remark] = cells.as_slice() else {
-            findings.push(format!("line {}: {} cells, not 4: {line}", index + 1, cells.len()));
+            findings.push(format!(
+                "line {}: {} cells, not 4: {line}",
+                index + 1,
+                cells.len()
+            ));
             continue;
         };
         rows.push(Row {
@@ -131,7 +138,8 @@ fn in_tree(key: &str, proof: &str, client_rows: &BTreeSet<String>) -> Result<(),
         let text = fs::read_to_string(root().join(file)).map_err(|error| error.to_string())?;
         return is_test(&text, name);
     }
-    let text = fs::read_to_string(root().join("tests/golden").join(proof)).map_err(|error| error.to_string())?;
+    let text =
+        fs::read_to_string(root().join("tests/golden").join(proof)).map_err(|error| error.to_string())?;
     let covers = text
         .lines()
         .find_map(|line| line.strip_prefix("# covers: "))
@@ -174,7 +182,9 @@ fn parity_page_is_complete_and_proven() {
         .lines()
         .map(str::to_owned)
         .collect();
-    let findings = judge(&rows, &required(), &|key, proof| in_tree(key, proof, &client_rows));
+    let findings = judge(&rows, &required(), &|key, proof| {
+        in_tree(key, proof, &client_rows)
+    });
     assert!(findings.is_empty(), "docs/parity.md\n{}", findings.join("\n"));
     for status in STATUSES {
         let count = rows.iter().filter(|row| row.status == status).count();
@@ -195,10 +205,16 @@ fn faults_of_a_page_are_found() {
     };
     let good = "| `a` | done | `there.txt` |  |\n";
     let other = "| `b\\|c` | not yet |  | because |\n";
-    assert_eq!(findings(&format!("{HEADER}\n|---|---|---|---|\n{good}{other}")), [""; 0]);
+    assert_eq!(
+        findings(&format!("{HEADER}\n|---|---|---|---|\n{good}{other}")),
+        [""; 0]
+    );
     for (page, expected) in [
         (good.to_owned(), "`b|c` is missing"),
-        (format!("{good}{good}{other}"), "line 2: `a`: stands in line 1 already"),
+        (
+            format!("{good}{good}{other}"),
+            "line 2: `a`: stands in line 1 already",
+        ),
         (
             format!("| `a` | done |  |  |\n{other}"),
             "line 1: `a`: done, but nothing shows it",
@@ -234,6 +250,9 @@ fn test_functions_are_recognised() {
     let source = "#[test]\n/// What for.\nfn one() {}\n    #[tokio::test(flavor = \"x\")]\n    async fn two() {}\nfn three() {}\n";
     assert_eq!(is_test(source, "one"), Ok(()));
     assert_eq!(is_test(source, "two"), Ok(()));
-    assert_eq!(is_test(source, "three"), Err("the function is no test".to_owned()));
+    assert_eq!(
+        is_test(source, "three"),
+        Err("the function is no test".to_owned())
+    );
     assert_eq!(is_test(source, "on"), Err("there is no such function".to_owned()));
 }
