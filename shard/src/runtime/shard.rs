@@ -111,6 +111,8 @@ pub struct Shard {
     /// An interest lane is full: nothing later leaves this shard.
     pub(super) is_held: Cell<bool>,
     pub(super) mesh_waker: RefCell<Option<Waker>>,
+    /// The bell was rung since the mesh task last looked.
+    pub(super) was_rung: Cell<bool>,
     pub(super) mailbox: crossbeam_channel::Receiver<Job>,
     pub(super) timers: Timers,
     pub(super) remote_stalls: RefCell<Vec<RemoteStall>>,
@@ -175,6 +177,7 @@ impl Shard {
             parked: RefCell::default(),
             is_held: Cell::new(false),
             mesh_waker: RefCell::default(),
+            was_rung: Cell::new(false),
             mailbox,
             timers: Timers::default(),
             remote_stalls: RefCell::default(),
