@@ -107,6 +107,9 @@ impl Server {
 
     /// Listens, then writes the files that say where.
     fn open(&mut self, identity: &Identity, config_digest: &str, log: &LogHandle) -> Result<(), String> {
+        if let Some(path) = &self.options.operations.pid_file {
+            self._pid_file = Some(PidFile::write(path)?);
+        }
         let mut ports = Ports::default();
         if let Some(monitor) = &self.options.monitor {
             let bound = crate::monitor::start(&self.shards, monitor, &self.options, identity, config_digest, log)?;
@@ -116,12 +119,12 @@ impl Server {
         let address = resolve(&self.options.client.host, self.options.client.port)?;
         let bound = self.listen(address)?;
         self.tell_bound(bound);
-        tracing::info!("Listening for client connections on {}", shown(&self.options.client.host, bound));
+        tracing::info!(
+            "Listening for client connections on {}",
+            shown(&self.options.client.host, bound)
+        );
         ports.nats = listener_urls("nats", bound);
         self.serve()?;
-        if let Some(path) = &self.options.operations.pid_file {
-            self._pid_file = Some(PidFile::write(path)?);
-        }
         if let Some(directory) = &self.options.operations.ports_file_dir {
             let program = std::env::args().next().unwrap_or_else(|| "pinion".to_owned());
             match PortsFile::write(directory, &program, &ports) {
@@ -154,8 +157,10 @@ impl Server {
     }
 
     fn listen(&self, address: SocketAddr) -> Result<SocketAddr, String> {
-        let bound = self.ask(move |shard| shard.listen(address).map_err(|error| error.to_string()))?;
-        bound.map_err(|error| format!("Error listening on port: {address}, \"{error}\""))
+        let bound = self.ask(move |shard| shard.listen(address).map_err(|error| system_text(&error)))?;
+        bound.map_err(|error| {
+            format!("Error listening on port: {address}, \"listen tcp {address}: bind: {error}\"")
+        })
     }
 
     /// INFO names the real port from the first client on.
@@ -181,7 +186,9 @@ impl Server {
     fn wait(mut self, log: &LogHandle) -> ExitCode {
         let mut lame_duck_left = None;
         loop {
-            let Ok(event) = self.events.recv() else { unreachable!("the server holds a sender") };
+            let Ok(event) = self.events.recv() else {
+                unreachable!("the server holds a sender")
+            };
             match event {
                 Event::Signal(signal) => {
                     tracing::info!("{}", signal.trapped_line());
@@ -219,7 +226,9 @@ impl Server {
         let operations = &self.options.operations;
         let plan = LameDuck {
             grace_period: operations.lame_duck_grace_period,
-            duration: operations.lame_duck_duration.saturating_sub(operations.lame_duck_grace_period),
+            duration: operations
+                .lame_duck_duration
+                .saturating_sub(operations.lame_duck_grace_period),
         };
         let sender = self.sender.clone();
         self.shards.run_on_all(move |shard| {
@@ -270,7 +279,11 @@ fn start_shards(
     let mut threads = Vec::new();
     for (index, (plan, bell)) in plans.into_iter().zip(bells).enumerate() {
         let core = placement.cores.as_ref().map(|cores| cores[index]);
-        let thread_plan = ThreadPlan { name: format!("pinion-{index}"), core, base };
+        let thread_plan = ThreadPlan {
+            name: format!("pinion-{index}"),
+            core,
+            base,
+        };
         let (started, sender) = (started.clone(), sender.clone());
         let thread = start_shard_thread(thread_plan, move |io| async move {
             let ear = match bell.ear() {
@@ -299,12 +312,20 @@ fn start_shards(
             .filter_map(|thread| thread.join().err())
             .map(|error| error.0)
             .collect();
-        return Err(format!("{} of {} shards did not start: {}", placement.shards - count, placement.shards, reasons.join("; ")));
+        return Err(format!(
+            "{} of {} shards did not start: {}",
+            placement.shards - count,
+            placement.shards,
+            reasons.join("; ")
+        ));
     }
     Ok((shards, threads))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the instant all shards count their time from")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the instant all shards count their time from"
+)]
 fn now() -> Instant {
     Instant::now()
 }
@@ -323,6 +344,14 @@ fn announce(settings: &Settings, identity: &Identity) {
     }
 }
 
+/// What the system says, as Go writes it: `address already in use`.
+fn system_text(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => nix::errno::Errno::from_raw(code).desc().to_lowercase(),
+        None => error.to_string(),
+    }
+}
+
 /// The address a host and port of the configuration mean.
 pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
     use std::net::ToSocketAddrs;
@@ -330,7 +359,9 @@ pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
     let mut found = (host, port)
         .to_socket_addrs()
         .map_err(|error| format!("cannot listen on {host:?}: {error}"))?;
-    found.next().ok_or_else(|| format!("cannot listen on {host:?}: the name has no address"))
+    found
+        .next()
+        .ok_or_else(|| format!("cannot listen on {host:?}: the name has no address"))
 }
 
 fn shown(host: &str, bound: SocketAddr) -> String {
@@ -345,7 +376,10 @@ fn split_host_port(text: &str, default_port: u16) -> (String, i64) {
         Some((host, port)) if !host.ends_with(':') => {
             let port = port.parse().unwrap_or_else(|_| i64::from(default_port));
             let port = if port == 0 { i64::from(default_port) } else { port };
-            (host.trim_start_matches('[').trim_end_matches(']').to_owned(), port)
+            (
+                host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+                port,
+            )
         }
         _ => (text.to_owned(), i64::from(default_port)),
     }

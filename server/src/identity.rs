@@ -19,7 +19,15 @@ impl Identity {
     /// Makes new keys.
     pub fn generate(options: &Options) -> Self {
         let server_id = KeyPair::new_server().public_key();
-        let server_name = options.identity.server_name.clone().unwrap_or_else(|| server_id.clone());
-        Self { server_id, server_name, xkey: XKey::new().public_key() }
+        let server_name = options
+            .identity
+            .server_name
+            .clone()
+            .unwrap_or_else(|| server_id.clone());
+        Self {
+            server_id,
+            server_name,
+            xkey: XKey::new().public_key(),
+        }
     }
 }

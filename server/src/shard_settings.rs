@@ -9,6 +9,9 @@ use crate::identity::Identity;
 /// The level of the client protocol. JSON: `proto`.
 const CLIENT_PROTOCOL: i64 = 1;
 
+/// The level of the JetStream API of the release we stand for; told whether or not JetStream is on. JSON: `api_lvl`.
+const JETSTREAM_API_LEVEL: i64 = 4;
+
 /// The snapshot the shards start with.
 pub fn shard_settings(options: &Options, identity: &Identity) -> Settings {
     let limits = &options.limits;
@@ -23,6 +26,7 @@ pub fn shard_settings(options: &Options, identity: &Identity) -> Settings {
             go: crate::RUNTIME_VERSION.to_owned(),
             headers,
             max_payload: limits.payload_size,
+            api_lvl: JETSTREAM_API_LEVEL,
             xkey: identity.xkey.clone(),
             ..Info::default()
         },

@@ -6,6 +6,8 @@ pub const SHARDS_MAX: usize = 64;
 pub const READ_SIZE_MAX: usize = 256 * 1024;
 /// Reads of one connection in a row before others get their turn.
 pub const READS_IN_A_ROW_MAX: u32 = 4;
+/// Connections accepted in a row before the others of the shard get their turn.
+pub const ACCEPTS_IN_A_ROW_MAX: u32 = 64;
 /// Interest changes waiting in one lane. Beyond: kept as the newest state per subject, and nothing
 /// later leaves the shard until the lane took it.
 pub const INTEREST_LANE_CAPACITY: usize = 1024;

@@ -31,8 +31,8 @@ pub(super) const SUBSCRIPTIONS_PAGE: usize = 1024;
 const OWNERS_PAGE: usize = 256;
 /// The account users without one live in; it is not named.
 const GLOBAL_ACCOUNT: &str = "$G";
-/// Rows between two looks at whether others want the core.
-const ROWS_IN_A_ROW: usize = 64;
+/// Rows written before others get the core.
+pub(super) const ROWS_IN_A_ROW: usize = 64;
 
 /// Which connections are asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -406,7 +406,7 @@ pub(super) async fn connz(monitor: &Monitor, options: ConnzOptions) -> Answer {
         };
         document.push(&row(facts, now, options.with_auth, &subjects, details));
         if index % ROWS_IN_A_ROW == ROWS_IN_A_ROW - 1 {
-            monitor.shard.io().yield_if_needed().await;
+            monitor.shard.io().yield_now().await;
         }
     }
     Answer::json(document.finish())
@@ -447,7 +447,7 @@ impl Walk<'_> {
                     self.show(facts);
                 }
                 next = following;
-                self.monitor.shard.io().yield_if_needed().await;
+                self.monitor.shard.io().yield_now().await;
             }
         }
         true
@@ -505,7 +505,7 @@ impl Walk<'_> {
                     newest.pop_first();
                 }
                 from = next;
-                self.monitor.shard.io().yield_if_needed().await;
+                self.monitor.shard.io().yield_now().await;
             }
         }
         let account = &self.options.account;
@@ -578,7 +578,7 @@ async fn subscriptions_of(
                     lists.entry(detail.cid).or_default().push(detail);
                 }
                 next = following;
-                monitor.shard.io().yield_if_needed().await;
+                monitor.shard.io().yield_now().await;
             }
         }
     }

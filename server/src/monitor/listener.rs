@@ -21,7 +21,7 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/pla
 
 /// Accepts until the server stops.
 pub(super) async fn run(monitor: Rc<Monitor>, listener: Listener) {
-    or(accept_loop(&monitor, &listener), monitor.shard.stopped()).await;
+    or(accept_loop(&monitor, &listener), monitor.shard.wait_stopping()).await;
 }
 
 async fn accept_loop(monitor: &Rc<Monitor>, listener: &Listener) {
@@ -63,7 +63,7 @@ fn serve(monitor: &Rc<Monitor>, accepted: Accepted) {
             }
             return;
         };
-        or(serve_http(&monitor, stream), monitor.shard.stopped()).await;
+        or(serve_http(&monitor, stream), monitor.shard.wait_stopping()).await;
     });
 }
 

@@ -13,7 +13,7 @@ use pinion_shard::sublist::{Cursor, Stats};
 use serde::Serialize;
 
 use super::answer::{pretty, Answer, ListDocument};
-use super::connz::{limit, size, SubscriptionDetail, SUBSCRIPTIONS_PAGE};
+use super::connz::{limit, size, SubscriptionDetail, ROWS_IN_A_ROW, SUBSCRIPTIONS_PAGE};
 use super::request::Query;
 use super::text::{text, time, Number};
 use super::Monitor;
@@ -112,9 +112,9 @@ pub(super) async fn subsz(monitor: &Monitor, options: SubszOptions) -> Answer {
         return Answer::json(pretty(&head));
     }
     let mut document = ListDocument::new(&head, "subscriptions_list");
-    for row in &list.rows {
-        document.push(row);
-        monitor.shard.io().yield_if_needed().await;
+    for rows in list.rows.chunks(ROWS_IN_A_ROW) {
+        rows.iter().for_each(|row| document.push(row));
+        monitor.shard.io().yield_now().await;
     }
     Answer::json(document.finish())
 }
@@ -146,7 +146,7 @@ impl List<'_> {
                     ..row
                 }));
             next = page.next;
-            monitor.shard.io().yield_if_needed().await;
+            monitor.shard.io().yield_now().await;
         }
     }
 }

@@ -95,7 +95,7 @@ pub struct Connection {
 
     pub(crate) started: Time,
     pub(crate) started_wall: WallTime,
-    /// Last time something was read or delivered.
+    /// When it last published, got a message, or changed its subscriptions; PING and PONG are no activity.
     pub(crate) last_active: Cell<Time>,
     /// Last time data or a PING came in.
     pub(crate) last_in: Cell<Time>,
@@ -200,7 +200,7 @@ impl Connection {
         (self.started, self.started_wall)
     }
 
-    /// When something was last read or delivered.
+    /// When it last published, got a message, or changed its subscriptions.
     pub fn last_active(&self) -> Time {
         self.last_active.get()
     }

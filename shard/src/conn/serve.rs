@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::connection::{Connection, State};
 use super::proxy_prefix;
 use crate::ids::{AccountId, ConnectionId};
-use crate::io::{Point, Stream};
+use crate::io::{Point, Sabotage, Stream};
 use crate::limits;
 use crate::mesh::shards_of;
 use crate::proto::{ClientError, CloseReason, ConnKind, FirstOp, Limits, Parser};
@@ -100,12 +100,15 @@ async fn read_loop(
         }
         if must_wait(shard, connection) {
             wait_for_leave(shard, connection).await;
+            // It may have been closed meanwhile; a SUB of its backlog would outlive it.
+            continue;
         }
         let batch = if backlog.is_empty() {
             poll_fn(|cx| poll_batch(shard, connection, parser, &mut backlog, cx)).await
         } else {
             let bytes = std::mem::take(&mut backlog);
             shard.drain_interest();
+            shard.begin_batch();
             let batch = parse_batch(shard, connection, parser, &bytes, &mut backlog);
             shard.end_batch();
             batch
@@ -117,7 +120,7 @@ async fn read_loop(
         reads_in_a_row += 1;
         if reads_in_a_row >= limits::READS_IN_A_ROW_MAX {
             reads_in_a_row = 0;
-            shard.io().yield_if_needed().await;
+            shard.io().yield_now().await;
         }
     }
 }
@@ -148,11 +151,16 @@ fn poll_batch(
     };
     shard.count_batch(size);
     shard.io().interleave(Point::TriggeredNotDrained);
-    shard.drain_interest();
-    let now = shard.io().now();
-    connection.last_active.set(now);
+    if !shard.io().sabotaged(Sabotage::NoDrainBeforeRoute) {
+        shard.drain_interest();
+    }
+    let now = shard.begin_batch();
     connection.last_in.set(now);
+    let in_msgs = connection.in_msgs.get();
     let batch = parse_batch(shard, connection, parser, &buffer[..size], backlog);
+    if connection.in_msgs.get() != in_msgs {
+        connection.last_active.set(now);
+    }
     drop(buffer);
     shard.end_batch();
     shard.count_batch_time(now);
@@ -192,7 +200,10 @@ fn parse_batch(
             return Batch::End(reason);
         }
         if connection.blocked_on.get() != 0 && !input.is_empty() {
-            backlog.extend_from_slice(input);
+            shard.io().hit("credit_exhausted");
+            if !shard.io().sabotaged(Sabotage::LoseTheBacklog) {
+                backlog.extend_from_slice(input);
+            }
             return Batch::More;
         }
     }

@@ -19,6 +19,7 @@ mod clock;
 pub mod disk;
 mod gate;
 mod net;
+mod sabotage;
 pub mod simulated;
 pub mod uring;
 
@@ -26,6 +27,7 @@ pub use bell::{Bell, BellEar};
 pub use clock::{Time, WallTime};
 pub use gate::{Gate, GateGuard};
 pub use net::{Accepted, Listener, Stream};
+pub use sabotage::Sabotage;
 
 /// Which of a shard's task queues a task runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,11 +124,11 @@ impl Io {
         }
     }
 
-    /// Lets other tasks of this shard run when this one has had its share of the core.
-    pub async fn yield_if_needed(&self) {
+    /// Lets other tasks of this shard and its sockets have their turn.
+    pub async fn yield_now(&self) {
         match self {
-            Io::Uring(io) => io.yield_if_needed().await,
-            Io::Simulated(io) => io.yield_if_needed().await,
+            Io::Uring(io) => io.yield_now().await,
+            Io::Simulated(io) => io.yield_now().await,
         }
     }
 
@@ -137,6 +139,32 @@ impl Io {
             Io::Uring(_) => {}
             Io::Simulated(io) => io.interleave(point),
         }
+    }
+
+    /// Counts that a bound was met or a rare way was gone, for the summary of a simulation.
+    #[inline]
+    pub fn hit(&self, name: &'static str) {
+        match self {
+            Io::Uring(_) => {}
+            Io::Simulated(io) => io.hit(name),
+        }
+    }
+
+    /// Whether this deliberate bug is on: only in simulation, and only in a build with `--cfg sabotage`.
+    #[cfg(sabotage)]
+    pub fn sabotaged(&self, sabotage: Sabotage) -> bool {
+        match self {
+            Io::Uring(_) => false,
+            Io::Simulated(io) => io.sabotaged(sabotage),
+        }
+    }
+
+    /// No deliberate bug is in this build.
+    #[cfg(not(sabotage))]
+    #[inline(always)]
+    #[expect(clippy::unused_self, reason = "the sabotaged build asks its world")]
+    pub fn sabotaged(&self, _: Sabotage) -> bool {
+        false
     }
 
     /// Opens a listening TCP socket. A wildcard address listens on IPv4 and IPv6.

@@ -26,7 +26,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::ids::{ConnectionId, ShardId};
-use crate::io::{Bell, Io, Point};
+use crate::io::{Bell, Io, Point, Sabotage};
 use link::Link;
 
 /// One shard's end of the mesh, before its thread has started. May cross threads.
@@ -259,17 +259,30 @@ impl Mesh {
     pub fn push_data(&self, io: &Io) {
         for shard in shards_of(self.open.get()) {
             io.interleave(Point::BetweenLanes);
+            if io.sabotaged(Sabotage::WakeBeforePublish) {
+                self.link(shard).borrow().announce(Lane::Data, self.id);
+                self.told.set(self.told.get() | 1 << shard);
+                self.ring_told(io);
+            }
             let pushed = self.link(shard).borrow_mut().push_batch();
             match pushed {
                 Some(size) => {
                     self.open.set(self.open.get() & !(1 << shard));
                     add(&self.counters.batches, 1);
                     add(&self.counters.bytes, size as u64);
+                    if io.sabotaged(Sabotage::WakeBeforePublish) {
+                        continue;
+                    }
                     io.interleave(Point::PushedNotAnnounced);
                     self.link(shard).borrow().announce(Lane::Data, self.id);
                     self.told.set(self.told.get() | 1 << shard);
                 }
-                None => add(&self.counters.data_full, 1),
+                None => {
+                    add(&self.counters.data_full, 1);
+                    if io.sabotaged(Sabotage::ForgetTheOpenBatch) {
+                        self.open.set(self.open.get() & !(1 << shard));
+                    }
+                }
             }
         }
     }
@@ -301,12 +314,15 @@ impl Mesh {
         while news != 0 {
             for shard in shards_of(news) {
                 io.interleave(Point::BetweenLanes);
+                if io.sabotaged(Sabotage::SkipALane) && shard + 1 == self.links.len() {
+                    continue;
+                }
                 loop {
                     let change = self.link(shard).borrow_mut().pop_interest();
                     let Some(change) = change else { break };
                     apply(ShardId::from_index(shard), change);
                 }
-                if self.link(shard).borrow_mut().interest_has_room() {
+                if self.link(shard).borrow_mut().interest_has_room() && !io.sabotaged(Sabotage::ForgetRoom) {
                     self.link(shard).borrow().announce(Lane::Room, self.id);
                     self.told.set(self.told.get() | 1 << shard);
                 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::conn::{Connection, Subscription};
 use crate::ids::ConnectionId;
+use crate::io::Sabotage;
 use crate::proto::writer;
 use crate::runtime::Shard;
 
@@ -54,7 +55,8 @@ impl Shard {
         let delivered_max = subscription.delivered_max.get();
         subscription.delivered.set(delivered);
         let pending_size = self.append_to(connection, subscription, message);
-        if delivered_max != 0 && delivered >= delivered_max {
+        let late = u64::from(self.io().sabotaged(Sabotage::CountOneMore));
+        if delivered_max != 0 && delivered >= delivered_max + late {
             self.end_subscription(subscription);
         }
         let settings = self.settings_ref();
@@ -72,6 +74,7 @@ impl Shard {
         message: &Inbound<'_>,
     ) -> usize {
         connection.out_msgs.set(connection.out_msgs.get() + 1);
+        connection.last_active.set(self.batch_time());
         let mut outbound = connection.outbound.borrow_mut();
         let tail = outbound.tail(self.pool());
         let with_headers = connection.headers.get();

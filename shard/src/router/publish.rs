@@ -78,7 +78,9 @@ impl Shard {
                 plain: remote & 1 << target != 0,
                 hand_on: false,
                 request,
-                visited: 1 << self.id().index(),
+                // Not this shard: its members were not asked, and one of them may be all that is left when
+                // the picked one is gone.
+                visited: 0,
                 subject: publication.subject,
                 reply: publication.reply,
                 header_size: publication.header_size,

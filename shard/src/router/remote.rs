@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::deliver::Inbound;
 use crate::account::Account;
 use crate::conn::Subscriber;
+use crate::io::Sabotage;
 use crate::mesh::{Envelope, Groups, Message};
 use crate::runtime::Shard;
 use crate::sublist::{MatchResult, QueueMatch};
@@ -78,14 +79,23 @@ impl Shard {
                     .set(self.counters().hand_ons_dropped.get() + 1);
             }
         }
-        if !delivered && handed_on == 0 && envelope.request != 0 {
+        let (answers_always, answers_never) = (
+            self.io().sabotaged(Sabotage::AnswerThoughDelivered),
+            self.io().sabotaged(Sabotage::ForgetToAnswer),
+        );
+        let is_nobody = (!delivered && handed_on == 0) || answers_always;
+        if is_nobody && !answers_never && envelope.request != 0 {
+            self.io().hit("not_delivered");
             if let Some(reply) = envelope.reply {
-                let origin_shard = usize::from(envelope.origin_shard);
-                assert!(
-                    origin_shard != self.id().index(),
-                    "a message never comes back to its origin"
-                );
                 let (origin, request) = (envelope.origin, envelope.request);
+                let origin_shard = usize::from(envelope.origin_shard);
+                if origin_shard == self.id().index() {
+                    // It was handed on until it came back.
+                    if self.close_request_answer(request) {
+                        self.not_delivered(origin, envelope.subject, reply);
+                    }
+                    return;
+                }
                 self.mesh()
                     .send_not_delivered(origin_shard, origin, request, envelope.subject, reply);
             }
@@ -103,6 +113,9 @@ impl Shard {
         let Subscriber::Local(subscription) = &queue.members[first] else {
             return false;
         };
+        if self.io().sabotaged(Sabotage::ServeTwoMembers) {
+            self.deliver_to_sibling(queue, first, message);
+        }
         self.deliver(subscription, message) || self.deliver_to_sibling(queue, first, message)
     }
 
@@ -138,9 +151,16 @@ impl Shard {
             visited,
             ..*envelope
         };
-        self.mesh().send_answer(shard.index(), |out| {
-            crate::mesh::append_message(out, &onward, std::iter::once(name));
-        });
+        self.io().hit("hand_on");
+        if self.io().sabotaged(Sabotage::DropAHandOn) {
+            return true;
+        }
+        let copies = 1 + usize::from(self.io().sabotaged(Sabotage::DoubleDeliveryOnHandOn));
+        for _ in 0..copies {
+            self.mesh().send_answer(shard.index(), |out| {
+                crate::mesh::append_message(out, &onward, std::iter::once(name));
+            });
+        }
         true
     }
 

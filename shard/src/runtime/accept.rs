@@ -1,16 +1,15 @@
 //! The acceptor: one shard listens and gives each connection to the shard with the fewest.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_lite::future::or;
 
 use super::shard::Shard;
 use crate::io::{Accepted, Listener, Queue};
+use crate::limits::ACCEPTS_IN_A_ROW_MAX;
 
 /// The wait after an accept that failed, growing from the first to the second as long as it fails.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -29,11 +28,17 @@ pub fn serve_listener(shard: &Rc<Shard>) {
 
 async fn accept_loop(shard: &Rc<Shard>, listener: &Listener) {
     let mut back_off = BACK_OFF.0;
+    let mut in_a_row = 0;
     loop {
         match listener.accept().await {
             Ok(accepted) => {
                 back_off = BACK_OFF.0;
                 shard.place(accepted);
+                in_a_row += 1;
+                if in_a_row == ACCEPTS_IN_A_ROW_MAX {
+                    in_a_row = 0;
+                    shard.io().yield_now().await;
+                }
             }
             Err(error) => {
                 tracing::error!("Error trying to accept a client: {error}; next try in {back_off:?}");
@@ -58,27 +63,7 @@ impl Shard {
 
     /// Whether this shard accepts clients now: never on shards that do not listen, no more in lame duck mode.
     pub fn is_serving(&self) -> bool {
-        self.is_serving.get()
-    }
-
-    /// Ends when the shard leaves or stops.
-    async fn wait_leaving(&self) {
-        poll_fn(|cx| {
-            if !self.is_accepting() {
-                return Poll::Ready(());
-            }
-            *self.leaving_waker.borrow_mut() = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
-
-    /// Ends the accepting.
-    pub(super) fn stop_accepting(&self) {
-        self.is_serving.set(false);
-        if let Some(waker) = self.leaving_waker.take() {
-            waker.wake();
-        }
+        self.is_serving.get() && self.is_accepting()
     }
 
     fn place(self: &Rc<Self>, accepted: Accepted) {

@@ -1,6 +1,6 @@
 //! Questions to other shards that do not block this one, and tasks that end with their shard.
 //!
-//! Owns: the wakers of tasks that wait for an answer or for the end of the shard. A question runs on its shard between
+//! Owns: the wakers of tasks that wait for an answer, or for the shard to leave or stop. A question runs on its shard between
 //! two batches like every job; the answer comes back as a job that wakes who asked. Wakers never leave this shard.
 
 use std::cell::{Cell, RefCell};
@@ -42,7 +42,7 @@ impl Waits {
         }
     }
 
-    /// Wakes everyone: each looks for itself whether the shard stops.
+    /// Wakes everyone: each looks for itself whether the shard leaves or stops.
     pub(super) fn wake_all(&self) {
         for waker in self.wakers.take().into_values() {
             waker.wake();
@@ -64,16 +64,25 @@ impl Drop for Ticket<'_> {
 
 impl Shard {
     /// Starts a task that belongs to this shard: the shard's end waits for it. The task ends when
-    /// [`Shard::stopped`] does.
+    /// [`Shard::wait_stopping`] does.
     pub fn spawn(&self, queue: Queue, task: impl Future<Output = ()> + 'static) {
         self.io().spawn(queue, &self.gate, task);
     }
 
-    /// Ends when this shard is told to stop.
-    pub async fn stopped(&self) {
+    /// Ends when the shard leaves or stops.
+    pub(super) async fn wait_leaving(&self) {
+        self.wait_until(|shard| !shard.is_accepting()).await;
+    }
+
+    /// Ends when the shard stops: what runs beside the connections listens to this.
+    pub async fn wait_stopping(&self) {
+        self.wait_until(|shard| shard.is_stopping.get()).await;
+    }
+
+    async fn wait_until(&self, is_so: impl Fn(&Shard) -> bool) {
         let ticket = self.waits.ticket();
         poll_fn(|cx| {
-            if self.is_stopping.get() {
+            if is_so(self) {
                 return Poll::Ready(());
             }
             ticket.wait(cx.waker());
@@ -84,7 +93,7 @@ impl Shard {
 
     /// Runs `question` on a shard (this one too) and waits for what it says. It must be short: `target` serves nobody
     /// meanwhile. `None`: the shard is gone. While the server stops the answer may never come; wait for
-    /// [`Shard::stopped`] as well.
+    /// [`Shard::wait_stopping`] as well.
     pub async fn ask<T: Send + 'static>(
         &self,
         target: ShardId,

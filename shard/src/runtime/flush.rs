@@ -8,12 +8,16 @@ use std::task::{Context, Poll};
 use super::settings::WriteTimeout;
 use super::shard::{count, Shard};
 use crate::conn::{Connection, Flush};
-use crate::io::{Point, Queue};
+use crate::io::{Point, Queue, Sabotage};
 use crate::proto::CloseReason;
 
 impl Shard {
     /// Lets everything the batch caused leave this shard, in the order of effects.
     pub(crate) fn end_batch(self: &Rc<Self>) {
+        if self.io().sabotaged(Sabotage::FlushBeforeInterest) {
+            self.flush_touched();
+            self.io().interleave(Point::LanesNotFlushed);
+        }
         if !self.push_lanes() {
             return;
         }
@@ -24,17 +28,24 @@ impl Shard {
 
     /// Interest, then data. `false`: an interest lane is full, nothing later may leave.
     fn push_lanes(&self) -> bool {
-        let pushed = self.mesh().push_interest(self.io());
+        if self.io().sabotaged(Sabotage::DataBeforeInterest) {
+            self.mesh().push_data(self.io());
+        }
+        let pushed = self.mesh().push_interest(self.io()) || self.io().sabotaged(Sabotage::IgnoreTheHold);
         if pushed {
             self.mesh().push_data(self.io());
         }
         self.mesh().ring_told(self.io());
+        if !pushed {
+            self.io().hit("shard_held");
+        }
         if self.is_held.replace(!pushed) && pushed {
             // Data that waited because of the hold is looked at again.
-            if let Some(waker) = self.mesh_waker.take() {
-                waker.wake();
-            }
+            self.wake_mesh_task();
             self.unpark_all();
+            for writer in self.held_writers.take() {
+                writer.wake();
+            }
         }
         pushed
     }
@@ -52,9 +63,7 @@ impl Shard {
         } else {
             // Closing a connection that could not be written touched others: they leave with the next batch,
             // which the mesh task starts at once.
-            if let Some(waker) = self.mesh_waker.take() {
-                waker.wake();
-            }
+            self.wake_mesh_task();
         }
     }
 
@@ -145,6 +154,12 @@ impl Shard {
             if outbound.pending_size() == 0 {
                 return Poll::Ready(Ok(()));
             }
+            if self.is_held.get() && !self.io().sabotaged(Sabotage::WriteWhileHeld) {
+                // A PONG may be among what is pending, and the interest it stands for has not left.
+                self.io().hit("writer_held");
+                self.held_writers.borrow_mut().push(cx.waker().clone());
+                return Poll::Pending;
+            }
             match connection.stream.poll_write(cx, outbound.front()) {
                 Poll::Ready(Ok(size)) => {
                     outbound.advance(size, self.pool());
@@ -185,6 +200,7 @@ impl Shard {
         for stall in self.remote_stalls.take() {
             if self.is_connection_behind(&stall.consumer) {
                 stall.consumer.stalls.set(stall.consumer.stalls.get() + 1);
+                self.io().hit("stall_hint");
                 self.mesh().send_stall(usize::from(stall.shard), stall.publisher);
             }
         }

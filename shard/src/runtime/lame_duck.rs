@@ -4,6 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_lite::future::or;
+
 use super::shard::Shard;
 use crate::io::Queue;
 use crate::proto::CloseReason;
@@ -32,7 +34,7 @@ impl Shard {
     /// `done` is called when the last one is gone.
     pub fn start_lame_duck(self: &Rc<Self>, plan: LameDuck, done: impl FnOnce() + 'static) {
         self.is_leaving.set(true);
-        self.stop_accepting();
+        self.waits.wake_all();
         let mut settings = (*self.settings()).clone();
         settings.info.ldm = true;
         self.set_settings(Arc::new(settings));
@@ -40,9 +42,12 @@ impl Shard {
         self.end_batch();
         let shard = Rc::clone(self);
         self.io().spawn(Queue::Hot, &self.gate, async move {
-            shard.io().sleep(plan.grace_period).await;
-            shard.close_paced(plan.duration).await;
-            done();
+            let leave = async {
+                shard.io().sleep(plan.grace_period).await;
+                shard.close_paced(plan.duration).await;
+                done();
+            };
+            or(leave, shard.wait_stopping()).await;
         });
     }
 
@@ -71,15 +76,12 @@ impl Shard {
     /// Closes all connections; the shard's tasks end when the last one is gone and the mesh is drained.
     pub fn stop(self: &Rc<Self>) {
         self.is_stopping.set(true);
-        self.stop_accepting();
+        self.waits.wake_all();
         for connection in self.connections() {
             self.close(&connection, CloseReason::ServerShutdown);
         }
         self.end_batch();
         self.timers.wake();
-        self.waits.wake_all();
-        if let Some(waker) = self.mesh_waker.take() {
-            waker.wake();
-        }
+        self.wake_mesh_task();
     }
 }

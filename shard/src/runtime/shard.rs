@@ -15,7 +15,7 @@ use super::timers::Timers;
 use crate::account::Account;
 use crate::conn::{BufferPool, Connection, State, Subscription, Traffic};
 use crate::ids::{AccountId, ConnectionId, ShardId};
-use crate::io::{Gate, Io, Listener, Time, WallTime};
+use crate::io::{Gate, Io, Listener, Sabotage, Time, WallTime};
 use crate::mesh::{InterestChange, Mesh};
 use crate::proto::{CloseReason, Connect};
 use crate::router::OpenRequests;
@@ -141,7 +141,11 @@ pub struct Shard {
     pub(super) parked: RefCell<Vec<Rc<Connection>>>,
     /// An interest lane is full: nothing later leaves this shard.
     pub(super) is_held: Cell<bool>,
+    /// Writers of blocked connections that wait for the end of the hold.
+    pub(super) held_writers: RefCell<Vec<Waker>>,
     pub(super) mesh_waker: RefCell<Option<Waker>>,
+    /// The bell was rung since the mesh task last looked.
+    pub(super) was_rung: Cell<bool>,
     pub(super) mailbox: crossbeam_channel::Receiver<Job>,
     pub(super) timers: Timers,
     pub(super) remote_stalls: RefCell<Vec<RemoteStall>>,
@@ -152,12 +156,12 @@ pub struct Shard {
     pub(super) is_stopping: Cell<bool>,
     /// The client port, opened and not served yet.
     pub(super) listener: RefCell<Option<Listener>>,
-    /// The acceptor, waiting for the end.
-    pub(super) leaving_waker: RefCell<Option<Waker>>,
     /// Lame duck: no new clients.
     pub(super) is_leaving: Cell<bool>,
     /// This shard accepts clients for the server.
     pub(super) is_serving: Cell<bool>,
+    /// When the batch in work was read or taken.
+    batch_time: Cell<Time>,
     /// Tasks that wait for an answer or the end.
     pub(super) waits: Waits,
     counters: Counters,
@@ -210,7 +214,9 @@ impl Shard {
             touched: RefCell::default(),
             parked: RefCell::default(),
             is_held: Cell::new(false),
+            held_writers: RefCell::default(),
             mesh_waker: RefCell::default(),
+            was_rung: Cell::new(false),
             mailbox,
             timers: Timers::default(),
             remote_stalls: RefCell::default(),
@@ -219,9 +225,9 @@ impl Shard {
             gate: Gate::default(),
             is_stopping: Cell::new(false),
             listener: RefCell::default(),
-            leaving_waker: RefCell::default(),
             is_leaving: Cell::new(false),
             is_serving: Cell::new(false),
+            batch_time: Cell::default(),
             waits: Waits::default(),
             counters: Counters::default(),
         })
@@ -325,6 +331,20 @@ impl Shard {
         &self.read_buffer
     }
 
+    /// A batch comes: what it does counts as done now.
+    #[inline]
+    pub(crate) fn begin_batch(&self) -> Time {
+        let now = self.io.now();
+        self.batch_time.set(now);
+        now
+    }
+
+    /// When the batch in work came.
+    #[inline]
+    pub(crate) fn batch_time(&self) -> Time {
+        self.batch_time.get()
+    }
+
     pub(crate) fn count_batch(&self, size: usize) {
         count(&self.counters.batches);
         self.counters
@@ -425,7 +445,13 @@ impl Shard {
 
     /// Notes for the other shards that interest changed.
     pub(crate) fn tell_interest(&self, change: Option<InterestChange>) {
-        if let Some(change) = change {
+        if let Some(mut change) = change {
+            if change.weight == 0 && self.io.sabotaged(Sabotage::ForgetUnsub) {
+                return;
+            }
+            if change.key.queue.is_some() && self.io.sabotaged(Sabotage::WrongWeight) {
+                change.weight += 1;
+            }
             self.mesh.change_interest(change);
         }
     }
@@ -473,6 +499,9 @@ impl Shard {
         self.remember(connection, reason, &subscriptions);
         connection.state.set(State::Closed(reason));
         for subscription in subscriptions {
+            if self.io.sabotaged(Sabotage::KeepSubscriptions) {
+                break;
+            }
             self.end_subscription(&subscription);
         }
         self.write_last(connection);
@@ -490,6 +519,17 @@ impl Shard {
         self.shards.load(self.id()).left();
         let account = connection.account();
         account.connections.set(account.connections.get() - 1);
+        if self.is_stopping.get() {
+            // The mesh task ends with the last connection.
+            self.wake_mesh_task();
+        }
+    }
+
+    /// Makes the mesh task look again, though nobody rang.
+    pub(super) fn wake_mesh_task(&self) {
+        if let Some(waker) = self.mesh_waker.take() {
+            waker.wake();
+        }
     }
 
     fn remember(&self, connection: &Rc<Connection>, reason: CloseReason, subscriptions: &[Rc<Subscription>]) {

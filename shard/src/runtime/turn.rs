@@ -4,28 +4,30 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
+use futures_lite::future::or;
+
 use super::shard::{count, Shard};
-use crate::io::{BellEar, Point};
+use crate::io::{BellEar, Point, Sabotage};
 use crate::mesh::{shards_of, Envelopes, Lane};
 
 impl Shard {
     /// Runs until the shard stops.
-    pub(super) async fn mesh_task(self: Rc<Self>, mut ear: BellEar) {
+    pub(super) async fn mesh_task(self: Rc<Self>) {
         loop {
             self.turn();
-            if self.is_stopping.get() && self.connection_count() == 0 && !self.mesh().has_open() {
+            if self.is_stopping.get() && self.connection_count() == 0 {
                 return;
             }
             self.mesh().doorbell().fall_asleep();
             self.io().interleave(Point::FlaggedNotParked);
             if self.has_news() {
                 self.mesh().doorbell().wake_up();
-                self.io().yield_if_needed().await;
+                self.io().yield_now().await;
                 continue;
             }
             poll_fn(|cx| {
                 *self.mesh_waker.borrow_mut() = Some(cx.waker().clone());
-                if ear.poll_rung(cx).is_ready() || self.has_news() || !self.touched.borrow().is_empty() {
+                if self.was_rung.take() || self.has_news() || self.must_turn() {
                     return Poll::Ready(());
                 }
                 Poll::Pending
@@ -35,9 +37,32 @@ impl Shard {
         }
     }
 
+    /// Listens to the bell for the mesh task. A task of its own, because a wait of glommio's keeps one more waker
+    /// each time it is polled, and the mesh task is polled for other reasons too.
+    pub(super) async fn bell_task(self: Rc<Self>, mut ear: BellEar) {
+        let listen = async {
+            loop {
+                poll_fn(|cx| ear.poll_rung(cx)).await;
+                self.was_rung.set(true);
+                self.wake_mesh_task();
+            }
+        };
+        or(listen, self.wait_stopping()).await;
+    }
+
     /// While the shard is held it takes interest, room and jobs only: data would have to leave again.
     fn has_news(&self) -> bool {
+        if self.io().sabotaged(Sabotage::SleepWithoutLooking) {
+            return false;
+        }
         self.mesh().doorbell().has_news(!self.is_held.get())
+    }
+
+    /// What needs a turn though nobody rang: something is left to flush, or the shard ends. A held shard
+    /// cannot flush: it waits for room, and would only spin.
+    fn must_turn(&self) -> bool {
+        let can_flush = !self.is_held.get() && !self.touched.borrow().is_empty();
+        can_flush || (self.is_stopping.get() && self.connection_count() == 0)
     }
 
     fn turn(self: &Rc<Self>) {
@@ -68,11 +93,14 @@ impl Shard {
             while let Some(batch) = self.mesh().pop_batch(source) {
                 self.io().interleave(Point::TriggeredNotDrained);
                 self.drain_interest();
+                self.begin_batch();
                 for envelope in Envelopes(&batch.bytes) {
                     count(&self.counters().received);
                     self.receive(envelope);
                 }
-                self.mesh().batch_done(source, batch);
+                if !self.io().sabotaged(Sabotage::LoseCredit) {
+                    self.mesh().batch_done(source, batch);
+                }
                 self.end_batch();
                 if self.is_held.get() {
                     // The rest of the lanes waits until interest has left; the bits stand for it.

@@ -50,6 +50,15 @@ impl SimIo {
         self.world.hit(name);
     }
 
+    #[cfg(sabotage)]
+    pub(super) fn sabotaged(&self, sabotage: super::Sabotage) -> bool {
+        let is_on = self.world.sabotage.get() == Some(sabotage);
+        if is_on {
+            self.world.hit("sabotaged");
+        }
+        is_on
+    }
+
     /// Chance of this shard alone.
     pub fn dice(&self) -> &Dice {
         &self.node.dice
@@ -106,7 +115,7 @@ impl SimIo {
         }
     }
 
-    pub(super) async fn yield_if_needed(&self) {
+    pub(super) async fn yield_now(&self) {
         if self.world.dice.per_mille(self.world.plan.yield_per_mille) {
             self.world.hit("yield");
             futures_lite::future::yield_now().await;

@@ -123,6 +123,29 @@ pub(super) fn address_of(host: usize, port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, host[0], host[1])), port)
 }
 
+impl Net {
+    /// What is on its way or waits to be read: connection, writing side, bytes on the way, bytes arrived.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = (u64, usize, usize, usize)> + '_ {
+        let open = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| !connection.broken);
+        open.flat_map(|(id, connection)| {
+            [0, 1].map(|side| {
+                let (pipe, reader) = (&connection.pipes[side], &connection.ends[1 - side]);
+                // Who shut an end down reads no more of it, though it may hold it a while longer.
+                let arrived = if reader.closed || reader.shut {
+                    0
+                } else {
+                    pipe.arrived.len()
+                };
+                (*id, side, pipe.on_the_way.len(), arrived)
+            })
+        })
+        .filter(|(_, _, on_the_way, arrived)| on_the_way + arrived > 0)
+    }
+}
+
 fn pair_of(a: usize, b: usize) -> (usize, usize) {
     (a.min(b), a.max(b))
 }
@@ -306,7 +329,7 @@ impl SimStream {
         let Some(connection) = net.connections.get_mut(&self.id).filter(|it| !it.broken) else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         };
-        let shut = connection.ends[self.side].shut;
+        let shut = connection.ends[self.side].shut || connection.ends[self.side].closed;
         let pipe = &mut connection.pipes[self.other()];
         let mut count = buffer.len().min(pipe.arrived.len());
         if count == 0 {
@@ -416,6 +439,34 @@ impl SimStream {
         }
     }
 
+    /// Closes this end, as dropping it does: what was written still arrives, what was not read is answered
+    /// with a reset.
+    pub fn close(&self) {
+        let mut net = self.world.net.borrow_mut();
+        let Some(connection) = net.connections.get_mut(&self.id) else {
+            return;
+        };
+        if std::mem::replace(&mut connection.ends[self.side].closed, true) {
+            return;
+        }
+        let unread = &mut connection.pipes[1 - self.side];
+        let parcel = if unread.arrived.is_empty() {
+            Parcel::Finish
+        } else {
+            Parcel::Reset
+        };
+        unread.arrived.clear();
+        unread.wake_reader();
+        let pipe = &mut connection.pipes[self.side];
+        if !connection.broken && !(pipe.finished && matches!(parcel, Parcel::Finish)) {
+            pipe.finished = true;
+            self.world.send(self.id, self.side, pipe, parcel);
+        }
+        if connection.ends.iter().all(|end| end.closed) {
+            net.connections.remove(&self.id);
+        }
+    }
+
     /// Breaks the connection at once, both ways.
     pub fn reset(&self) {
         if self.world.break_connection(self.id) {
@@ -446,25 +497,7 @@ impl SimStream {
 
 impl Drop for SimStream {
     fn drop(&mut self) {
-        let mut net = self.world.net.borrow_mut();
-        let Some(connection) = net.connections.get_mut(&self.id) else {
-            return;
-        };
-        connection.ends[self.side].closed = true;
-        let unread = !connection.pipes[1 - self.side].arrived.is_empty();
-        let pipe = &mut connection.pipes[self.side];
-        if !connection.broken {
-            if unread {
-                pipe.finished = true;
-                self.world.send(self.id, self.side, pipe, Parcel::Reset);
-            } else if !pipe.finished {
-                pipe.finished = true;
-                self.world.send(self.id, self.side, pipe, Parcel::Finish);
-            }
-        }
-        if connection.ends.iter().all(|end| end.closed) {
-            net.connections.remove(&self.id);
-        }
+        self.close();
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Plan {
     pub pause_per_million: u32,
     /// For how long at most.
     pub pause_ns_max: u64,
-    /// `yield_if_needed` yields.
+    /// `yield_now` yields.
     pub yield_per_mille: u32,
     /// A ring comes late.
     pub bell_delay_per_mille: u32,
@@ -150,9 +150,9 @@ impl Plan {
         }
         plan.socket_capacity = dice.pick(&[
             (64 * 1024, 64 * 1024),
-            (16, 256),
+            (40, 256),
             (64, 4096),
-            (16, 256 * 1024),
+            (100, 256 * 1024),
             (1024 * 1024, 1024 * 1024),
         ]);
         plan.travel_ns = dice.pick(&[(0, 0), (US, 50 * US), (10 * US, 2 * MS), (50 * US, 50 * US)]);
@@ -160,7 +160,7 @@ impl Plan {
             plan.partial_per_mille = dice.pick(&[50, 500, 1000]);
         }
         if on() {
-            plan.piece_size_max = dice.pick(&[1, 7, 64, 1500]);
+            plan.piece_size_max = dice.pick(&[3, 16, 100, 1500]);
         }
         if dice.one_in(3) {
             plan.reset_per_mille = dice.pick(&[50, 300]);

@@ -27,7 +27,7 @@ use crate::io::{Io, Point, Queue};
 /// Shards that may stand on the stack at the same time, each inside an `interleave` of the one before.
 const NESTED_MAX: usize = 4;
 /// Steps of one run without the end in sight; more is a program that spins.
-const STEPS_MAX: u64 = 50_000_000;
+const STEPS_MAX: u64 = 1_000_000;
 /// Where the wall clock stands when a world begins: 2026-01-01 UTC.
 const WALL_START_NS: u64 = 1_767_225_600_000_000_000;
 
@@ -67,6 +67,8 @@ impl SimWorld {
                 trace: Cell::new(seed),
                 steps: Cell::new(0),
                 faults: Cell::new(true),
+                #[cfg(sabotage)]
+                sabotage: Cell::new(None),
                 nodes: RefCell::default(),
                 hosts: RefCell::default(),
                 timers: RefCell::default(),
@@ -78,6 +80,12 @@ impl SimWorld {
                 hits: RefCell::default(),
             }),
         }
+    }
+
+    /// Puts a deliberate bug into every shard of the world.
+    #[cfg(sabotage)]
+    pub fn sabotage(&self, sabotage: crate::io::Sabotage) {
+        self.world.sabotage.set(Some(sabotage));
     }
 
     /// The seed.
@@ -167,7 +175,9 @@ impl SimWorld {
                 steps += 1;
                 assert!(
                     steps < STEPS_MAX,
-                    "{STEPS_MAX} steps without reaching the end: something spins"
+                    "{STEPS_MAX} steps without reaching the end at {} ns: something spins; steps by node: {:?}",
+                    self.world.now.get(),
+                    self.world.nodes.borrow().iter().map(|node| node.steps.get()).collect::<Vec<_>>()
                 );
             }
         }));
@@ -213,6 +223,17 @@ impl SimWorld {
         self.world.kill(host);
         let disk = Rc::clone(&self.world.hosts.borrow()[host.0].disk);
         disk.borrow_mut().power_cut(&self.world);
+    }
+
+    /// Whether no byte is on its way or waits to be read.
+    pub fn is_network_idle(&self) -> bool {
+        self.world.net.borrow().under_way().next().is_none()
+    }
+
+    /// What is on its way or waits to be read: connection, side that wrote it (0 connected, 1 accepted),
+    /// parcels on the way, bytes arrived.
+    pub fn under_way(&self) -> Vec<(u64, usize, usize, usize)> {
+        self.world.net.borrow().under_way().collect()
     }
 
     /// Nothing passes between the two until healed.
@@ -321,6 +342,8 @@ pub(super) struct Node {
     control: RunQueue,
     alive: Cell<bool>,
     paused_until: Cell<u64>,
+    /// Steps so far.
+    steps: Cell<u64>,
     tasks: RefCell<BTreeMap<u64, Task<()>>>,
     next_task: Cell<u64>,
     finished: RefCell<Vec<u64>>,
@@ -361,6 +384,9 @@ pub(super) struct World {
     steps: Cell<u64>,
     /// Whether new faults begin.
     pub(super) faults: Cell<bool>,
+    /// The deliberate bug that is on.
+    #[cfg(sabotage)]
+    pub(super) sabotage: Cell<Option<crate::io::Sabotage>>,
     nodes: RefCell<Vec<Rc<Node>>>,
     hosts: RefCell<Vec<Host>>,
     timers: RefCell<BTreeMap<(u64, u64), Event>>,
@@ -413,6 +439,7 @@ impl World {
             control: RunQueue::new(),
             alive: Cell::new(true),
             paused_until: Cell::new(0),
+            steps: Cell::new(0),
             tasks: RefCell::default(),
             next_task: Cell::new(0),
             finished: RefCell::default(),
@@ -606,6 +633,7 @@ impl World {
         let runnable = node.take_ready(&self.dice, shuffle);
         self.steps.set(self.steps.get() + 1);
         self.mix(self.now.get() << 8 | node.index as u64);
+        node.steps.set(node.steps.get() + 1);
         self.stack.borrow_mut().push(node.index);
         runnable.run();
         self.stack.borrow_mut().pop();

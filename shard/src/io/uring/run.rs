@@ -14,8 +14,11 @@ use crate::io::{Entropy, Io};
 const IO_MEMORY_SIZE: usize = 1 << 20;
 /// Entries of each ring.
 const RING_DEPTH: usize = 512;
-/// How long a task queue runs before the rings are looked at again.
-const PREEMPT: Duration = Duration::from_millis(1);
+/// How long a task queue runs before glommio asks it to yield: never. A preempt timer that fires between the
+/// reactor's look at the rings and the first task makes glommio 0.9 park with runnable tasks (its run loop takes
+/// "preempted before the first task" for "nothing to run"), which on a busy machine lost jobs for good. Long batches
+/// yield by themselves ([`Io::yield_now`]), and the timer task's heartbeat bounds what else might be lost that way.
+const PREEMPT: Duration = Duration::from_secs(24 * 3600);
 
 /// What is known of a shard's thread before it starts.
 pub struct ThreadPlan {

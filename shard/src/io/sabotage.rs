@@ -1,0 +1,78 @@
+//! Deliberate bugs, one per invariant of the mesh: they prove that the simulation's checkers see them.
+//!
+//! Built only with `--cfg sabotage`; otherwise [`super::Io::sabotaged`] is the constant `false` and no hook is
+//! left in the code. A simulated world has at most one of them on.
+
+/// A deliberate bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// One interest lane is not drained though it has news.
+    SkipALane,
+    /// Sockets are written before interest left.
+    FlushBeforeInterest,
+    /// Data leaves before interest.
+    DataBeforeInterest,
+    /// What a socket brought is routed on old interest.
+    NoDrainBeforeRoute,
+    /// A full interest lane holds nothing back.
+    IgnoreTheHold,
+    /// A writer that waited for its socket goes on while the shard is held.
+    WriteWhileHeld,
+    /// A hand-on is counted as sent and is not.
+    DropAHandOn,
+    /// A hand-on is sent twice.
+    DoubleDeliveryOnHandOn,
+    /// A group gets a message twice.
+    ServeTwoMembers,
+    /// Credit of a batch does not return.
+    LoseCredit,
+    /// A group's weight is told one too high.
+    WrongWeight,
+    /// The end of interest is not told.
+    ForgetUnsub,
+    /// The target is told before the batch is in the lane.
+    WakeBeforePublish,
+    /// A shard goes to sleep without looking at its lanes again.
+    SleepWithoutLooking,
+    /// Room in an interest lane is not told.
+    ForgetRoom,
+    /// A batch that found its lane full is forgotten until the next.
+    ForgetTheOpenBatch,
+    /// What waited for credit is lost.
+    LoseTheBacklog,
+    /// An auto-unsubscribe ends one delivery late.
+    CountOneMore,
+    /// "Nobody here" is told though somebody was.
+    AnswerThoughDelivered,
+    /// "Nobody here" is not told.
+    ForgetToAnswer,
+    /// A closed connection keeps its subscriptions.
+    KeepSubscriptions,
+}
+
+impl Sabotage {
+    /// Each of them.
+    pub const ALL: [Sabotage; 21] = [
+        Sabotage::SkipALane,
+        Sabotage::FlushBeforeInterest,
+        Sabotage::DataBeforeInterest,
+        Sabotage::NoDrainBeforeRoute,
+        Sabotage::IgnoreTheHold,
+        Sabotage::WriteWhileHeld,
+        Sabotage::DropAHandOn,
+        Sabotage::DoubleDeliveryOnHandOn,
+        Sabotage::ServeTwoMembers,
+        Sabotage::LoseCredit,
+        Sabotage::WrongWeight,
+        Sabotage::ForgetUnsub,
+        Sabotage::WakeBeforePublish,
+        Sabotage::SleepWithoutLooking,
+        Sabotage::ForgetRoom,
+        Sabotage::ForgetTheOpenBatch,
+        Sabotage::LoseTheBacklog,
+        Sabotage::CountOneMore,
+        Sabotage::AnswerThoughDelivered,
+        Sabotage::ForgetToAnswer,
+        Sabotage::KeepSubscriptions,
+    ];
+}

@@ -1,0 +1,149 @@
+//! Simulation of a whole server: shards and scripted clients in one thread, virtual time, one seed.
+//!
+//! Owns: what clients do, what must hold, the long run. Not here: the world itself and its faults
+//! (`shard/src/io/simulated`).
+//! `scripts/sim` runs this: `--seed N` replays one seed, `--seeds N` runs many and prints how often each
+//! fault and each bound was hit. The tests here run some seeds on every `cargo test`.
+
+mod checks;
+mod client;
+mod history;
+mod run;
+#[cfg(sabotage)]
+mod sabotage;
+mod script;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::process::ExitCode;
+
+/// Hits a long run must have seen: a fault or a bound that never happens is not tested.
+const MUST_HIT: [&str; 37] = [
+    "auto_unsubscribed",
+    "bell_delay",
+    "bell_rung",
+    "bound_data_lane_full",
+    "bound_interest_lane_full",
+    "bound_pending_size",
+    "bound_write_deadline",
+    "client_reset",
+    "connect_refused",
+    "connections_lost",
+    "credit_exhausted",
+    "hand_on",
+    "held_by_partition",
+    "interleave_announced_not_rung",
+    "interleave_between_lanes",
+    "interleave_flagged_not_parked",
+    "interleave_lanes_not_flushed",
+    "interleave_pushed_not_announced",
+    "interleave_triggered_not_drained",
+    "mesh_messages",
+    "messages",
+    "no_responders",
+    "not_delivered",
+    "partial_read",
+    "partial_write",
+    "partition",
+    "pause",
+    "producer_stalled",
+    "received",
+    "reset",
+    "seeds",
+    "shard_held",
+    "stall_hint",
+    "wall_jump",
+    "write_would_block",
+    "writer_held",
+    "yield",
+];
+
+/// Runs a seed; a panic is one more thing that is wrong.
+fn run_caught(seed: u64) -> run::Outcome {
+    catch_unwind(AssertUnwindSafe(|| run::run(seed, |_| {}))).unwrap_or_else(|payload| {
+        let what = match payload.downcast::<String>() {
+            Ok(text) => *text,
+            Err(_) => "a panic".to_owned(),
+        };
+        run::Outcome {
+            trace: 0,
+            hits: BTreeMap::new(),
+            wrong: vec![what],
+        }
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "the result is for who started it")]
+fn report(seed: u64, outcome: &run::Outcome) {
+    println!("seed {seed}: trace {:016x}", outcome.trace);
+    for line in &outcome.wrong {
+        println!("  WRONG {line}");
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result is for who started it")]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let numbers: Vec<u64> = arguments.iter().filter_map(|word| word.parse().ok()).collect();
+    match (arguments.first().map(String::as_str), numbers[..].first()) {
+        (Some("--seed"), Some(&seed)) => {
+            let outcome = run_caught(seed);
+            report(seed, &outcome);
+            for (name, count) in &outcome.hits {
+                println!("  {count:>9} {name}");
+            }
+            if outcome.wrong.is_empty() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        #[cfg(sabotage)]
+        (Some("--sabotage"), _) => {
+            if sabotage::missed().is_empty() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        (Some("--seeds"), Some(&count)) => long_run(numbers.get(1).copied().unwrap_or(0), count),
+        _ => {
+            println!("usage: pinion-sim --seed N | --seeds COUNT [FIRST]");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result is for who started it")]
+fn long_run(first: u64, count: u64) -> ExitCode {
+    let mut hits: BTreeMap<&'static str, u64> = MUST_HIT.iter().map(|name| (*name, 0)).collect();
+    let mut failed = Vec::new();
+    for seed in first..first + count {
+        let outcome = run_caught(seed);
+        for (name, count) in &outcome.hits {
+            *hits.entry(name).or_insert(0) += count;
+        }
+        *hits.entry("seeds").or_insert(0) += 1;
+        if seed % 10 == 0 && run_caught(seed).trace != outcome.trace {
+            println!("seed {seed} ran two ways");
+            failed.push(seed);
+        }
+        if !outcome.wrong.is_empty() {
+            report(seed, &outcome);
+            failed.push(seed);
+        }
+    }
+    for (name, count) in &hits {
+        println!("{count:>12} {name}");
+    }
+    let never: Vec<_> = MUST_HIT.iter().filter(|name| hits[*name] == 0).collect();
+    println!("{count} seeds from {first}, failed: {failed:?}, never hit: {never:?}");
+    if failed.is_empty() && never.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,229 @@
+//! One seed: a server, its clients, faults, calm, checks, stop, checks.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use pinion_shard::io::simulated::{Dice, SimIo, SimWorld, Unfinished};
+use pinion_shard::io::Queue;
+use pinion_shard::proto::CloseReason;
+
+use super::checks::check;
+use super::history::History;
+use super::script::{play, Character, Stage};
+use super::server::{Server, PORT};
+
+/// Virtual time of the bad weather.
+const STORM: Duration = Duration::from_secs(3);
+/// Virtual time in which everything must be done once it is over.
+const CALM: Duration = Duration::from_secs(120);
+/// Virtual time in which a server must stop.
+const STOP: Duration = Duration::from_secs(60);
+/// Actions of one client at most.
+const ACTIONS_MAX: u64 = 40;
+
+/// What a run came to.
+pub(crate) struct Outcome {
+    pub trace: u64,
+    pub hits: BTreeMap<&'static str, u64>,
+    /// What is wrong; empty is good.
+    pub wrong: Vec<String>,
+}
+
+/// Runs one seed in a world prepared by `prepare`.
+pub(crate) fn run(seed: u64, prepare: impl FnOnce(&SimWorld)) -> Outcome {
+    let world = SimWorld::new(seed);
+    prepare(&world);
+    let dice = Dice::from_seed(seed ^ 0xC0DE);
+    let server = Server::start(&world, &dice);
+    let history = Rc::new(RefCell::new(History::default()));
+    let stage = Stage {
+        history: Rc::clone(&history),
+        address: SimIo::address_of(server.host, PORT),
+        is_calm: Rc::new(Cell::new(false)),
+        present: Rc::default(),
+        running: Rc::new(Cell::new(0)),
+    };
+    let client_hosts: Vec<_> = (0..2).map(|_| world.add_host()).collect();
+    for number in 0..dice.size(2, 6) {
+        let io = world.add_node(client_hosts[number % client_hosts.len()]);
+        let character = Character::draw(&io, ACTIONS_MAX);
+        stage.running.set(stage.running.get() + 1);
+        io.spawn(Queue::Hot, play(io.clone(), stage.clone(), character));
+    }
+    let mut wrong = Vec::new();
+    let finished = weather(&world, &server, &stage);
+    if let Err(what) = finished {
+        wrong.push(what);
+    } else {
+        wrong.extend(check(&history.borrow()));
+        wrong.extend(server.interest_differences());
+        wrong.extend(unexpected_closes(&server, &history.borrow()));
+    }
+    if wrong.is_empty() {
+        server.stop();
+        match world.run_until(STOP, || server.has_ended()) {
+            Ok(()) => wrong.extend(server.leftovers()),
+            Err(why) => wrong.push(format!("the server does not stop: {why:?}")),
+        }
+        world.run_for(Duration::from_millis(100));
+        let tasks = world.tasks_of(server.host);
+        if tasks > 0 {
+            wrong.push(format!("{tasks} tasks are left after the stop"));
+        }
+    }
+    let hits = hits(&world, &server, &history.borrow());
+    Outcome {
+        trace: world.trace(),
+        hits,
+        wrong,
+    }
+}
+
+/// Storm, calm, and the last PING of everyone.
+fn weather(world: &SimWorld, server: &Server, stage: &Stage) -> Result<(), String> {
+    let stuck = |what: &str, why: Unfinished| Err(format!("{what}: {why:?}"));
+    match world.run_until(STORM, || stage.running.get() == 0) {
+        Ok(()) | Err(Unfinished::TimeUp) => {}
+        Err(why) => return stuck("everything stands still in the storm", why),
+    }
+    stage.is_calm.set(true);
+    world.calm_down();
+    if let Err(why) = world.run_until(CALM, || stage.running.get() == 0) {
+        return stuck(&format!("{} scripts do not end", stage.running.get()), why);
+    }
+    for client in stage.present.borrow().iter() {
+        client.ping();
+    }
+    let in_step = || {
+        let present = stage.present.borrow();
+        let in_step = present
+            .iter()
+            .all(|client| client.is_over() || client.is_in_step());
+        in_step
+    };
+    if let Err(why) = world.run_until(CALM, in_step) {
+        return stuck("a PING is not answered", why);
+    }
+    let mut waited = Duration::ZERO;
+    loop {
+        let step = Duration::from_millis(5);
+        world.run_for(step);
+        if server.is_idle() && world.is_network_idle() {
+            // Once more, for what the last bytes caused.
+            world.run_for(step);
+            if server.is_idle() && world.is_network_idle() {
+                return Ok(());
+            }
+        }
+        waited += step;
+        if waited > CALM {
+            return Err(format!(
+                "something is pending for ever: {:?}, network: {:?}",
+                server.pending(),
+                world.under_way()
+            ));
+        }
+    }
+}
+
+/// Connections the server closed though nothing was wrong with them.
+fn unexpected_closes(server: &Server, history: &History) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut slow = 0;
+    for shard in &server.shards {
+        for closed in shard.closed_connections() {
+            match closed.reason {
+                CloseReason::ClientClosed | CloseReason::ReadError | CloseReason::WriteError => {}
+                CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline
+                    if server.is_tight =>
+                {
+                    slow += 1;
+                }
+                reason => wrong.push(format!("a connection was closed: {}", reason.text())),
+            }
+        }
+    }
+    for (number, connection) in history.connections.iter().enumerate() {
+        for error in &connection.errors {
+            if slow == 0 || !error.contains("Slow Consumer") {
+                wrong.push(format!("connection {number} got {error}"));
+            }
+        }
+    }
+    wrong
+}
+
+/// How often what was hit in this run: faults of the world, bounds of the server, events of the clients.
+fn hits(world: &SimWorld, server: &Server, history: &History) -> BTreeMap<&'static str, u64> {
+    let mut hits = world.hits();
+    hits.retain(|name, _| !name.starts_with("disk_"));
+    let mut add = |name, count: u64| *hits.entry(name).or_insert(0) += count;
+    add(
+        "bound_interest_lane_full",
+        server.sum(|shard| shard.mesh().counters().interest_full.get()),
+    );
+    add(
+        "bound_data_lane_full",
+        server.sum(|shard| shard.mesh().counters().data_full.get()),
+    );
+    add(
+        "bell_rung",
+        server.sum(|shard| shard.mesh().counters().rings.get()),
+    );
+    add(
+        "mesh_messages",
+        server.sum(|shard| shard.counters().received.get()),
+    );
+    add(
+        "bound_pending_size",
+        server.sum(|shard| shard.counters().slow_consumers_pending.get()),
+    );
+    add(
+        "bound_write_deadline",
+        server.sum(|shard| shard.counters().slow_consumers_deadline.get()),
+    );
+    add(
+        "producer_stalled",
+        server.sum(|shard| shard.counters().stalled_clients.get()),
+    );
+    add(
+        "hand_on_dropped",
+        server.sum(|shard| shard.counters().hand_ons_dropped.get()),
+    );
+    add("messages", history.messages.len() as u64);
+    add(
+        "received",
+        history
+            .subscriptions
+            .iter()
+            .map(|record| record.received.len() as u64)
+            .sum(),
+    );
+    add(
+        "no_responders",
+        history
+            .messages
+            .iter()
+            .map(|message| u64::from(message.no_responders))
+            .sum(),
+    );
+    add(
+        "auto_unsubscribed",
+        history
+            .subscriptions
+            .iter()
+            .filter(|record| record.max.is_some_and(|max| record.received.len() as u64 == max))
+            .count() as u64,
+    );
+    add(
+        "connections_lost",
+        history
+            .connections
+            .iter()
+            .filter(|connection| connection.ended.is_some() && !connection.closed_by_client)
+            .count() as u64,
+    );
+    hits
+}

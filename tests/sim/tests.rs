@@ -1,0 +1,43 @@
+//! What every `cargo test` runs of the simulation.
+
+use super::*;
+
+/// Seeds of one `cargo test`.
+const SEEDS: u64 = 200;
+
+/// Some seeds, every twentieth twice: nothing is wrong, and the same seed gives the same run.
+#[test]
+fn seeds_hold() {
+    for seed in 0..SEEDS {
+        let outcome = run_caught(seed);
+        assert!(
+            outcome.wrong.is_empty(),
+            "seed {seed} (replay: scripts/sim --seed {seed}): {:#?}",
+            outcome.wrong
+        );
+        if seed % 20 == 0 {
+            assert_eq!(run_caught(seed).trace, outcome.trace, "seed {seed} runs two ways");
+        }
+    }
+}
+
+/// Every seed that failed once holds now.
+#[test]
+fn seeds_that_failed_once_hold() {
+    let mut ran = 0;
+    for line in include_str!("seeds.txt").lines() {
+        let Some(seed) = line
+            .split('#')
+            .next()
+            .map(str::trim)
+            .filter(|seed| !seed.is_empty())
+        else {
+            continue;
+        };
+        let seed: u64 = seed.parse().expect("a seed a line, then # and why");
+        let outcome = run_caught(seed);
+        assert!(outcome.wrong.is_empty(), "seed {seed}: {:#?}", outcome.wrong);
+        ran += 1;
+    }
+    assert!(ran > 0, "seeds.txt holds a seed");
+}
