@@ -1,5 +1,6 @@
 //! The monitoring port against the peer's: the same workload on both, then the same pages, compared leaf by leaf.
 //! What may differ stands in `tests/fixtures/known-differences.txt`, each with its reason.
+#![expect(clippy::disallowed_methods, reason = "deadlines of a test need the clock")]
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -64,9 +65,11 @@ fn busy(program: &Program) -> Busy {
     let mut publisher = open(&server, r#"{"verbose":false,"name":"pub<lish>&er","lang":"go"}"#);
     publisher.line("PUB foo.x 5\r\nhello");
     publisher.line("PUB bar 2\r\nhi");
-    publisher.line("PUB nobody 3\r\nhey");
     listener.expect("MSG foo.x 1 5 | hello");
     listener.expect("MSG bar 2 2 | hi");
+    // After the others: this one was active last.
+    publisher.line("PUB nobody 3\r\nhey");
+    publisher.barrier();
     // One after the other, so that the order of the closes is the same.
     let mut leaver = open(&server, r#"{"verbose":false,"name":"leaver","user":"joe"}"#);
     leaver.line("SUB a.> q 7");
