@@ -62,7 +62,10 @@ fn busy(program: &Program) -> Busy {
         listener.line(line);
     }
     listener.barrier();
-    let mut publisher = open(&server, r#"{"verbose":false,"name":"pub<lish>&er","lang":"go"}"#);
+    let mut publisher = open(
+        &server,
+        r#"{"verbose":false,"name":"pub<lish>&er","lang":"go","auth_token":"s3cr3t"}"#,
+    );
     publisher.line("PUB foo.x 5\r\nhello");
     publisher.line("PUB bar 2\r\nhi");
     listener.expect("MSG foo.x 1 5 | hello");
@@ -171,7 +174,7 @@ fn compare(known: &KnownDifferences, path: &str, peer: &Reply, ours: &Reply) -> 
 }
 
 /// Pages, parameters, errors.
-const PATHS: [&str; 62] = [
+const PATHS: [&str; 63] = [
     "/varz",
     "/varz?callback=f",
     "/connz",
@@ -188,6 +191,7 @@ const PATHS: [&str; 62] = [
     "/connz?user=joe",
     "/connz?user=joe&state=all",
     "/connz?user=nobody",
+    "/connz?user=[REDACTED]&auth=1",
     "/connz?acc=$G",
     "/connz?acc=%24G&state=all&limit=1&offset=1",
     "/connz?acc=$SYS",

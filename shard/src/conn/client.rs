@@ -13,6 +13,8 @@ use crate::router::Publication;
 use crate::runtime::Shard;
 use crate::subject::{is_valid_literal, token_count};
 
+/// What stands for a secret that must not show.
+const REDACTED: &str = "[REDACTED]";
 /// The queue group servers use among themselves; clients may not.
 const SYSTEM_GROUP: &[u8] = b"_sys_";
 /// Subjects a client cannot publish to: mapped replies of gateways, and raft groups.
@@ -197,13 +199,12 @@ impl Shard {
         let (protocol, no_responders) = (connect.protocol, connect.no_responders);
         let wants_account = connect.new_account || !connect.account.is_empty();
         // Nothing asks for them any more, and nothing shows them by accident.
-        for secret in [
-            &mut connect.pass,
-            &mut connect.auth_token,
-            &mut connect.sig,
-            &mut connect.proxy_sig,
-        ] {
+        for secret in [&mut connect.pass, &mut connect.sig, &mut connect.proxy_sig] {
             secret.clear();
+        }
+        if !connect.auth_token.is_empty() {
+            // Monitoring says that there was one.
+            connect.auth_token = REDACTED.to_owned();
         }
         *connection.connect.borrow_mut() = Rc::new(connect);
         if wants_account {
