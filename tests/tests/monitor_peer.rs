@@ -396,3 +396,83 @@ fn bad_http_has_the_peers_status() {
         assert_eq!(peer.status, ours.status, "{}", &request[..20.min(request.len())]);
     }
 }
+
+/// Name and reason of every closed connection that had a name, and of those without one the reason alone.
+fn reasons(monitor: SocketAddr) -> Vec<String> {
+    let connz = get(monitor, "/connz?state=closed").json();
+    let rows = connz["connections"].as_array().expect("a list").clone();
+    rows.iter()
+        .map(|row| format!("{} {}", row["name"], row["reason"]))
+        .collect()
+}
+
+/// Why a connection was closed: the same text for the same misbehaviour.
+/// Covers: TestMonitorConnzClosedConnsBadClient
+#[test]
+fn close_reasons_are_the_peers() {
+    let Some((peer, ours)) = programs() else { return };
+    let long_subject = "x".repeat(5_000);
+    let crimes = [
+        ("leaves".to_owned(), None),
+        ("nonsense".to_owned(), Some("NONSENSE".to_owned())),
+        ("large".to_owned(), Some("PUB foo 99999999".to_owned())),
+        ("long".to_owned(), Some(format!("SUB {long_subject} 1"))),
+        ("few".to_owned(), Some("SUB".to_owned())),
+        (
+            "protocol".to_owned(),
+            Some(r#"CONNECT {"name":"protocol","protocol":9}"#.to_owned()),
+        ),
+        (
+            "responders".to_owned(),
+            Some(r#"CONNECT {"name":"responders","no_responders":true,"headers":false}"#.to_owned()),
+        ),
+        (
+            "account".to_owned(),
+            Some(r#"CONNECT {"name":"account","account":"A"}"#.to_owned()),
+        ),
+        ("json".to_owned(), Some("CONNECT {".to_owned())),
+        ("header".to_owned(), Some("HPUB foo 12 5".to_owned())),
+        ("server".to_owned(), Some("RS+ $G foo".to_owned())),
+    ];
+    let [peers, own] = [&peer, &ours].map(|program| {
+        let mut server = program.start("http: \"127.0.0.1:-1\"\n");
+        let monitor = monitor_address(&mut server);
+        wait_for_closed(monitor, 1);
+        for (number, (name, crime)) in (2..).zip(&crimes) {
+            let connect = format!(r#"{{"verbose":false,"headers":true,"name":"{name}"}}"#);
+            let mut client = open(&server, &connect);
+            if let Some(crime) = crime {
+                client.line(crime);
+                while let Event::Frame(_) = client.next(PATIENCE) {}
+            }
+            drop(client);
+            wait_for_closed(monitor, number);
+        }
+        reasons(monitor)
+    });
+    assert_eq!(peers.len(), crimes.len() + 1);
+    assert_eq!(peers, own);
+    let [peers, own] = [&peer, &ours].map(|program| {
+        let config = "http: \"127.0.0.1:-1\"\nmax_connections: 1\nping_interval: \"200ms\"\nping_max: 1\n";
+        let mut server = program.start(config);
+        let monitor = monitor_address(&mut server);
+        wait_for_closed(monitor, 1);
+        let mut stale = open(&server, r#"{"verbose":false,"name":"stale"}"#);
+        let mut second = server.connect();
+        while let Event::Frame(_) = second.next(PATIENCE) {}
+        wait_for_closed(monitor, 2);
+        while let Event::Frame(_) = stale.next(PATIENCE) {}
+        wait_for_closed(monitor, 3);
+        reasons(monitor)
+    });
+    assert_eq!(peers, own);
+    assert!(
+        own.iter().any(|line| line.contains("Stale Connection")),
+        "{own:?}"
+    );
+    assert!(
+        own.iter()
+            .any(|line| line.contains("Maximum Connections Exceeded")),
+        "{own:?}"
+    );
+}
