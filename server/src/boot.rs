@@ -118,12 +118,7 @@ impl Server {
         let address = resolve(&self.options.client.host, self.options.client.port)?;
         let bound = self.listen(address)?;
         self.tell_bound(bound);
-        tracing::info!(
-            "Listening for client connections on {}",
-            shown(&self.options.client.host, bound)
-        );
         ports.nats = listener_urls("nats", bound);
-        self.serve()?;
         if let Some(directory) = &self.options.operations.ports_file_dir {
             let program = std::env::args().next().unwrap_or_else(|| "pinion".to_owned());
             match PortsFile::write(directory, &program, &ports) {
@@ -131,6 +126,11 @@ impl Server {
                 Err(line) => tracing::error!("{line}"),
             }
         }
+        tracing::info!(
+            "Listening for client connections on {}",
+            shown(&self.options.client.host, bound)
+        );
+        self.serve()?;
         let port = bound.port();
         tracing::info!("Try it: nats sub -s nats://127.0.0.1:{port} 'greet.*'   and   nats pub -s nats://127.0.0.1:{port} greet.joe hello");
         Ok(())

@@ -161,7 +161,13 @@ impl Shard {
         for (id, name) in [(AccountId::GLOBAL, "$G"), (AccountId::SYSTEM, "$SYS")] {
             accounts.insert(
                 id,
-                Rc::new(Account::new(id, name, io.entropy(), mesh.shard_count())),
+                Rc::new(Account::new(
+                    id,
+                    name,
+                    io.entropy(),
+                    mesh.shard_count(),
+                    settings.caches_matches,
+                )),
             );
         }
         Rc::new(Self {
