@@ -96,7 +96,8 @@ impl Server {
             _pid_file: None,
             _ports_file: None,
         };
-        if let Err(message) = server.open(&identity, log) {
+        let config_digest = settings.config.as_ref().map_or("", |(_, digest)| digest);
+        if let Err(message) = server.open(&identity, config_digest, log) {
             server.stop();
             return Err(message);
         }
@@ -105,13 +106,14 @@ impl Server {
     }
 
     /// Listens, then writes the files that say where.
-    fn open(&mut self, identity: &Identity, log: &LogHandle) -> Result<(), String> {
+    fn open(&mut self, identity: &Identity, config_digest: &str, log: &LogHandle) -> Result<(), String> {
         if let Some(path) = &self.options.operations.pid_file {
             self._pid_file = Some(PidFile::write(path)?);
         }
         let mut ports = Ports::default();
         if let Some(monitor) = &self.options.monitor {
-            let bound = crate::monitor::start(&self.shards, monitor, &self.options, identity, log)?;
+            let bound =
+                crate::monitor::start(&self.shards, monitor, &self.options, identity, config_digest, log)?;
             tracing::info!("Starting http monitor on {bound}");
             ports.monitoring = listener_urls("http", bound);
         }

@@ -79,7 +79,8 @@ impl UringIo {
 
     pub(super) fn busy_per_mille(&self) -> u32 {
         let stats = glommio::executor().executor_stats();
-        let (total, busy) = (stats.total_runtime(), stats.executor_runtime());
+        // What glommio calls the total runtime is the time the thread did not sleep in.
+        let (total, busy) = (self.base.elapsed(), stats.total_runtime());
         let (total_seen, busy_seen) = self.busy_seen.replace((total, busy));
         let total = total.saturating_sub(total_seen).as_nanos().max(1);
         let busy = busy.saturating_sub(busy_seen).as_nanos();
