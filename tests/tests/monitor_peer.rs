@@ -1,6 +1,11 @@
 //! The monitoring port against the peer's: the same workload on both, then the same pages, compared leaf by leaf.
 //! What may differ stands in `tests/fixtures/known-differences.txt`, each with its reason.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a process test waits for other processes, with a bound"
+)]
+
 use std::net::SocketAddr;
 use std::time::Instant;
 
