@@ -112,19 +112,15 @@ impl Server {
         }
         let mut ports = Ports::default();
         if let Some(monitor) = &self.options.monitor {
-            let bound = crate::monitor::start(&self.shards, monitor, &self.options, identity, config_digest, log)?;
+            let bound =
+                crate::monitor::start(&self.shards, monitor, &self.options, identity, config_digest, log)?;
             tracing::info!("Starting http monitor on {bound}");
             ports.monitoring = listener_urls("http", bound);
         }
         let address = resolve(&self.options.client.host, self.options.client.port)?;
         let bound = self.listen(address)?;
         self.tell_bound(bound);
-        tracing::info!(
-            "Listening for client connections on {}",
-            shown(&self.options.client.host, bound)
-        );
         ports.nats = listener_urls("nats", bound);
-        self.serve()?;
         if let Some(directory) = &self.options.operations.ports_file_dir {
             let program = std::env::args().next().unwrap_or_else(|| "pinion".to_owned());
             match PortsFile::write(directory, &program, &ports) {
@@ -132,6 +128,11 @@ impl Server {
                 Err(line) => tracing::error!("{line}"),
             }
         }
+        tracing::info!(
+            "Listening for client connections on {}",
+            shown(&self.options.client.host, bound)
+        );
+        self.serve()?;
         let port = bound.port();
         tracing::info!("Try it: nats sub -s nats://127.0.0.1:{port} 'greet.*'   and   nats pub -s nats://127.0.0.1:{port} greet.joe hello");
         Ok(())

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::conn::{Subscriber, SubscriberKey, Subscription, Traffic};
 use crate::ids::{AccountId, ShardId};
 use crate::mesh::{InterestChange, InterestKey};
-use crate::sublist::{InvalidSubject, Stats, Sublist};
+use crate::sublist::{InvalidSubject, Stats, Sublist, RESULTS_MAX};
 
 type SubjectAndGroup = (Box<[u8]>, Box<[u8]>);
 
@@ -34,11 +34,13 @@ pub struct Account {
 
 impl Account {
     /// An account without subscriptions.
-    pub fn new(id: AccountId, name: &str, seed: u64, shard_count: usize) -> Self {
+    pub fn new(id: AccountId, name: &str, seed: u64, shard_count: usize, caches_matches: bool) -> Self {
+        // The smallest cache there is stands for none.
+        let results_max = if caches_matches { RESULTS_MAX } else { 1 };
         Self {
             id,
             name: name.into(),
-            sublist: RefCell::new(Sublist::new(seed)),
+            sublist: RefCell::new(Sublist::with_cache_size(seed, results_max)),
             queue_members: RefCell::default(),
             connections: Cell::new(0),
             closed_traffic: Cell::new(Traffic::default()),

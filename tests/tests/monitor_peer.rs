@@ -2,6 +2,11 @@
 //! What may differ stands in `tests/fixtures/known-differences.txt`, each with its reason.
 #![expect(clippy::disallowed_methods, reason = "deadlines of a test need the clock")]
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a process test waits for other processes, with a bound"
+)]
+
 use std::net::SocketAddr;
 use std::time::Instant;
 

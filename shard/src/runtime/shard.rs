@@ -196,7 +196,13 @@ impl Shard {
         for (id, name) in [(AccountId::GLOBAL, "$G"), (AccountId::SYSTEM, "$SYS")] {
             accounts.insert(
                 id,
-                Rc::new(Account::new(id, name, io.entropy(), mesh.shard_count())),
+                Rc::new(Account::new(
+                    id,
+                    name,
+                    io.entropy(),
+                    mesh.shard_count(),
+                    settings.caches_matches,
+                )),
             );
         }
         Rc::new(Self {
@@ -355,7 +361,7 @@ impl Shard {
 
     /// The effects of the batch that was read at `since` have left.
     pub(crate) fn count_batch_time(&self, since: Time) {
-        if self.counters.batches.get() % BATCH_SAMPLE == 0 {
+        if self.counters.batches.get().is_multiple_of(BATCH_SAMPLE) {
             let taken = self.io.now().since(since).as_nanos();
             self.counters
                 .batch_times

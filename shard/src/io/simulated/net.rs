@@ -458,7 +458,8 @@ impl SimStream {
         unread.arrived.clear();
         unread.wake_reader();
         let pipe = &mut connection.pipes[self.side];
-        if !connection.broken && !(pipe.finished && matches!(parcel, Parcel::Finish)) {
+        let is_finished_twice = pipe.finished && matches!(parcel, Parcel::Finish);
+        if !connection.broken && !is_finished_twice {
             pipe.finished = true;
             self.world.send(self.id, self.side, pipe, parcel);
         }

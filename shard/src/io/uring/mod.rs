@@ -8,7 +8,7 @@ mod run;
 pub use bell::{UringBell, UringEar};
 pub use disk::{UringBuffer, UringBytes, UringDisk, UringFile};
 pub use net::{UringAccepted, UringListener, UringStream};
-pub use run::{start_shard_thread, ShardThread, StartError, ThreadPlan};
+pub use run::{start_shard_thread, ShardThread, StartError, ThreadPlan, IO_MEMORY_SIZE};
 
 use std::cell::Cell;
 use std::future::Future;
