@@ -96,7 +96,8 @@ impl Server {
             _pid_file: None,
             _ports_file: None,
         };
-        if let Err(message) = server.open(&identity, log) {
+        let config_digest = settings.config.as_ref().map_or("", |(_, digest)| digest);
+        if let Err(message) = server.open(&identity, config_digest, log) {
             server.stop();
             return Err(message);
         }
@@ -105,25 +106,21 @@ impl Server {
     }
 
     /// Listens, then writes the files that say where.
-    fn open(&mut self, identity: &Identity, log: &LogHandle) -> Result<(), String> {
+    fn open(&mut self, identity: &Identity, config_digest: &str, log: &LogHandle) -> Result<(), String> {
         if let Some(path) = &self.options.operations.pid_file {
             self._pid_file = Some(PidFile::write(path)?);
         }
         let mut ports = Ports::default();
         if let Some(monitor) = &self.options.monitor {
-            let bound = crate::monitor::start(&self.shards, monitor, &self.options, identity, log)?;
+            let bound =
+                crate::monitor::start(&self.shards, monitor, &self.options, identity, config_digest, log)?;
             tracing::info!("Starting http monitor on {bound}");
             ports.monitoring = listener_urls("http", bound);
         }
         let address = resolve(&self.options.client.host, self.options.client.port)?;
         let bound = self.listen(address)?;
         self.tell_bound(bound);
-        tracing::info!(
-            "Listening for client connections on {}",
-            shown(&self.options.client.host, bound)
-        );
         ports.nats = listener_urls("nats", bound);
-        self.serve()?;
         if let Some(directory) = &self.options.operations.ports_file_dir {
             let program = std::env::args().next().unwrap_or_else(|| "pinion".to_owned());
             match PortsFile::write(directory, &program, &ports) {
@@ -131,6 +128,11 @@ impl Server {
                 Err(line) => tracing::error!("{line}"),
             }
         }
+        tracing::info!(
+            "Listening for client connections on {}",
+            shown(&self.options.client.host, bound)
+        );
+        self.serve()?;
         let port = bound.port();
         tracing::info!("Try it: nats sub -s nats://127.0.0.1:{port} 'greet.*'   and   nats pub -s nats://127.0.0.1:{port} greet.joe hello");
         Ok(())

@@ -48,6 +48,7 @@ pub fn shard_settings(options: &Options, identity: &Identity) -> Settings {
         // Credentials cannot be asked for yet: the keys that would are refused at start.
         auth_timeout: None,
         stalls_producers: !options.protocol.no_fast_producer_stall,
+        caches_matches: !options.protocol.no_sublist_cache,
         closed_connections_max: count(limits.closed_clients),
         proxy_protocol: options.client.proxy_protocol,
         traces_protocol: options.log.trace,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::conn::{Subscriber, SubscriberKey, Subscription, Traffic};
 use crate::ids::{AccountId, ShardId};
 use crate::mesh::{InterestChange, InterestKey};
-use crate::sublist::{InvalidSubject, Sublist};
+use crate::sublist::{InvalidSubject, Stats, Sublist, RESULTS_MAX};
 
 type SubjectAndGroup = (Box<[u8]>, Box<[u8]>);
 
@@ -26,19 +26,26 @@ pub struct Account {
     pub(crate) connections: Cell<u64>,
     /// Traffic of its connections that are gone.
     pub(crate) closed_traffic: Cell<Traffic>,
+    /// Subscriptions of connections of this shard that came and went: the list counts other shards' interest too.
+    came: Cell<u64>,
+    went: Cell<u64>,
     shard_count: usize,
 }
 
 impl Account {
     /// An account without subscriptions.
-    pub fn new(id: AccountId, name: &str, seed: u64, shard_count: usize) -> Self {
+    pub fn new(id: AccountId, name: &str, seed: u64, shard_count: usize, caches_matches: bool) -> Self {
+        // The smallest cache there is stands for none.
+        let results_max = if caches_matches { RESULTS_MAX } else { 1 };
         Self {
             id,
             name: name.into(),
-            sublist: RefCell::new(Sublist::new(seed)),
+            sublist: RefCell::new(Sublist::with_cache_size(seed, results_max)),
             queue_members: RefCell::default(),
             connections: Cell::new(0),
             closed_traffic: Cell::new(Traffic::default()),
+            came: Cell::new(0),
+            went: Cell::new(0),
             shard_count,
         }
     }
@@ -46,6 +53,21 @@ impl Account {
     /// Connections of this shard bound to it.
     pub fn connections(&self) -> u64 {
         self.connections.get()
+    }
+
+    /// The numbers of /subsz for this shard: the list's own, without the interest of other shards.
+    pub fn subscription_stats(&self) -> Stats {
+        Stats {
+            subscriptions: self.came.get() - self.went.get(),
+            inserts: self.came.get(),
+            removes: self.went.get(),
+            ..self.sublist.borrow().stats()
+        }
+    }
+
+    /// How many subscriptions connections of this shard have.
+    pub fn subscription_count(&self) -> u64 {
+        self.came.get() - self.went.get()
     }
 
     /// Looks into the subscription list.
@@ -83,6 +105,7 @@ impl Account {
         let entry = Subscriber::Local(std::rc::Rc::clone(subscription));
         let replaced = self.sublist.borrow_mut().insert(subject, queue, entry)?;
         assert!(replaced.is_none(), "numbers of subscriptions are unique");
+        self.came.set(self.came.get() + 1);
         if self.shard_count == 1 {
             return Ok(None);
         }
@@ -103,6 +126,7 @@ impl Account {
         let key = SubscriberKey::local(subscription.number);
         let removed = self.sublist.borrow_mut().remove(subject, queue, key);
         assert!(removed.is_some(), "a live subscription is in the list");
+        self.went.set(self.went.get() + 1);
         if self.shard_count == 1 {
             return None;
         }

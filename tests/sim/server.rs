@@ -35,6 +35,7 @@ fn draw_settings(dice: &Dice) -> (Settings, MeshSize, bool) {
     };
     let is_tight = dice.one_in(4);
     let settings = Settings {
+        caches_matches: true,
         info: Info {
             version: "2.14.5".to_owned(),
             max_payload: 1024 * 1024,

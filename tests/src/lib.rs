@@ -12,6 +12,8 @@
 )]
 
 pub mod escape;
+pub mod http;
+pub mod known_differences;
 pub mod notice;
 pub mod process;
 pub mod server;

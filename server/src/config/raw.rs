@@ -24,7 +24,7 @@ pub const RANDOM_PORT: i64 = -1;
 /// Payloads above this size draw a warning: they make the server slow for everybody.
 pub const PAYLOAD_SIZE_DISCOURAGED: i32 = 8 * 1024 * 1024;
 /// More shards than this are refused: the mesh keeps one lane per pair.
-pub const SHARDS_MAX: i64 = 256;
+pub const SHARDS_MAX: i64 = pinion_shard::limits::SHARDS_MAX as i64;
 
 const DEFAULT_CONTROL_LINE_SIZE: u32 = 4096;
 const DEFAULT_PAYLOAD_SIZE: i32 = 1024 * 1024;

@@ -1,23 +1,130 @@
-//! The monitoring port. Not built yet.
+//! The monitoring port: what the server says of itself over HTTP.
+//!
+//! Owns: the port, its connections and their bounds, the pages and how their data is gathered from all shards.
+//! Not here: HTTP itself (hyper), what is measured (the shards).
+//!
+//!     listener -> wire <-> hyper -> pages -> varz | connz | subsz | healthz | metrics | index
+//!                                              |
+//!                                            gather: short questions to each shard, page by page
+//!
+//! It all runs on shard 0 in the task queue for control work, so clients of the NATS port come first.
+//! JSON keys, their order and presence, texts and status codes are the peer's (nats-server 2.14.5).
+//!
+//! Invariants
+//!   a job on a shard looks at no more than a page of connections or subscriptions
+//!   at most `CONNECTIONS_MAX` connections, of which `GATHERS_MAX` gather at the same time
 
+mod answer;
+mod connz;
+mod gather;
+mod healthz;
+mod index;
+mod listener;
+mod metrics;
+mod pages;
+mod permits;
+mod request;
+mod sort;
+mod subsz;
+mod text;
+mod usage;
+mod varz;
+mod wire;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
-use pinion_shard::runtime::Shards;
+use crossbeam_channel::bounded;
+use pinion_shard::conn::Traffic;
+use pinion_shard::ids::ShardId;
+use pinion_shard::io::{Queue, WallTime};
+use pinion_shard::runtime::{Shard, Shards};
 
 use crate::config::options::{MonitorListen, Options};
 use crate::identity::Identity;
 use crate::log::LogHandle;
+use permits::Permits;
+use usage::ProcessorShare;
 
-/// Opens the monitoring port.
+/// Connections of the monitoring port. Beyond: told 503 and closed.
+const CONNECTIONS_MAX: usize = 128;
+/// Answers that are gathered from the shards at the same time. Beyond: they wait.
+const GATHERS_MAX: usize = 4;
+
+/// What does not change while the server runs.
+struct Facts {
+    options: Options,
+    listen: MonitorListen,
+    identity: Identity,
+    config_digest: String,
+    started: WallTime,
+}
+
+/// The monitoring port of a running server; lives on shard 0.
+struct Monitor {
+    shard: Rc<Shard>,
+    facts: Facts,
+    log: LogHandle,
+    /// Requests by page. JSON: `http_req_stats`
+    requests: RefCell<BTreeMap<&'static str, u64>>,
+    connections: Permits,
+    gathers: Permits,
+    processor: ProcessorShare,
+    /// By shard: what was last shown. A count that is gathered in pages may miss a connection that closes meanwhile;
+    /// it never goes back.
+    shown_traffic: RefCell<Vec<Traffic>>,
+}
+
+/// Opens the monitoring port. `config_digest`: of the configuration file, empty without one.
 ///
 /// # Errors
 /// The address cannot be bound.
 pub fn start(
-    _shards: &Shards,
-    _listen: &MonitorListen,
-    _options: &Options,
-    _identity: &Identity,
-    _log: &LogHandle,
+    shards: &Shards,
+    listen: &MonitorListen,
+    options: &Options,
+    identity: &Identity,
+    config_digest: &str,
+    log: &LogHandle,
 ) -> Result<SocketAddr, String> {
-    Err("monitoring is not built yet".to_owned())
+    let address = crate::boot::resolve(&listen.host, listen.port)?;
+    let (listen, options, identity) = (listen.clone(), options.clone(), identity.clone());
+    let (config_digest, log) = (config_digest.to_owned(), log.clone());
+    let (answer, answered) = bounded(1);
+    let job = move |shard: &Rc<Shard>| {
+        let io = shard.io();
+        let bound = io.listen(address).and_then(|listener| {
+            let bound = listener.local_addr()?;
+            // The shards count their time from the start of the server.
+            let started = io.wall() - io.now().since(pinion_shard::io::Time(0));
+            let monitor = Rc::new(Monitor {
+                facts: Facts {
+                    options,
+                    listen,
+                    identity,
+                    config_digest,
+                    started,
+                },
+                log,
+                requests: RefCell::default(),
+                connections: Permits::new(CONNECTIONS_MAX),
+                gathers: Permits::new(GATHERS_MAX),
+                processor: ProcessorShare::default(),
+                shown_traffic: RefCell::new(vec![Traffic::default(); shard.shards().count()]),
+                shard: Rc::clone(shard),
+            });
+            shard.spawn(Queue::Control, listener::run(monitor, listener));
+            Ok(bound)
+        });
+        if answer.send(bound).is_err() {
+            tracing::debug!("the start gave up waiting");
+        }
+    };
+    if !shards.run_on(ShardId(0), Box::new(job)) {
+        return Err("shard 0 is gone".to_owned());
+    }
+    let bound = answered.recv().map_err(|_| "shard 0 is gone".to_owned())?;
+    bound.map_err(|error| format!("can't listen to the monitor port: {error}"))
 }

@@ -36,12 +36,12 @@ pub struct Wanted {
 
 impl Default for Wanted {
     fn default() -> Self {
-        // The Go server's default number of connections; glommio's default memory.
+        // The Go server's default number of connections; what a shard's executor registers.
         Wanted {
             shards: None,
             pin: Pin::Auto,
             connections_max: 64 * 1024,
-            shard_io_size: 10 * 1024 * 1024,
+            shard_io_size: pinion_shard::io::uring::IO_MEMORY_SIZE as u64,
         }
     }
 }

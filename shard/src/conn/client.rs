@@ -99,6 +99,7 @@ impl Shard {
     }
 
     fn on_sub(&self, connection: &Rc<Connection>, sub: &Sub<'_>) {
+        connection.last_active.set(self.batch_time());
         let (subject, queue) = (sub.subject, sub.queue);
         if queue == Some(SYSTEM_GROUP) {
             self.send_error(connection, &ClientError::SubscribeDenied { subject, queue });
@@ -149,6 +150,7 @@ impl Shard {
     }
 
     fn on_unsub(&self, connection: &Rc<Connection>, unsub: &Unsub<'_>) {
+        connection.last_active.set(self.batch_time());
         let subscription = connection.subscriptions.borrow().get(unsub.sid).cloned();
         if let Some(subscription) = subscription {
             match unsub.max.map(u64::from) {
@@ -163,6 +165,7 @@ impl Shard {
 
     fn on_connect(&self, connection: &Rc<Connection>, json: &[u8]) -> OpTurn {
         connection.connect_due.set(None);
+        connection.last_active.set(self.batch_time());
         connection.rtt.set(
             self.io()
                 .now()

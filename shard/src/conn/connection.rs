@@ -95,7 +95,7 @@ pub struct Connection {
 
     pub(crate) started: Time,
     pub(crate) started_wall: WallTime,
-    /// Last time something was read or delivered.
+    /// When it last published, got a message, or changed its subscriptions; PING and PONG are no activity.
     pub(crate) last_active: Cell<Time>,
     /// Last time data or a PING came in.
     pub(crate) last_in: Cell<Time>,
@@ -173,6 +173,18 @@ impl Connection {
         list
     }
 
+    /// Up to `count` of its subscriptions with a sid above `after`, by sid: a page of a long walk.
+    pub fn subscriptions_after(&self, after: Option<&[u8]>, count: usize) -> Vec<Rc<Subscription>> {
+        use std::ops::Bound;
+        let above = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let subscriptions = self.subscriptions.borrow();
+        subscriptions
+            .range::<[u8], _>((above, Bound::Unbounded))
+            .take(count)
+            .map(|(_, subscription)| Rc::clone(subscription))
+            .collect()
+    }
+
     /// How many subscriptions it has.
     pub fn subscription_count(&self) -> usize {
         self.subscriptions.borrow().len()
@@ -188,7 +200,7 @@ impl Connection {
         (self.started, self.started_wall)
     }
 
-    /// When something was last read or delivered.
+    /// When it last published, got a message, or changed its subscriptions.
     pub fn last_active(&self) -> Time {
         self.last_active.get()
     }

@@ -110,6 +110,7 @@ async fn read_loop(
         } else {
             let bytes = std::mem::take(&mut backlog);
             shard.drain_interest();
+            shard.begin_batch();
             let batch = parse_batch(shard, connection, parser, &bytes, &mut backlog);
             shard.end_batch();
             batch
@@ -155,12 +156,16 @@ fn poll_batch(
     if !shard.io().sabotaged(Sabotage::NoDrainBeforeRoute) {
         shard.drain_interest();
     }
-    let now = shard.io().now();
-    connection.last_active.set(now);
+    let now = shard.begin_batch();
     connection.last_in.set(now);
+    let in_msgs = connection.in_msgs.get();
     let batch = parse_batch(shard, connection, parser, &buffer[..size], backlog);
+    if connection.in_msgs.get() != in_msgs {
+        connection.last_active.set(now);
+    }
     drop(buffer);
     shard.end_batch();
+    shard.count_batch_time(now);
     Poll::Ready(batch)
 }
 

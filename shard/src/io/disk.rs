@@ -219,7 +219,7 @@ impl Disk {
 
     /// A zeroed buffer for durable writes; `size` is a multiple of [`PIECE_SIZE`].
     pub fn buffer(&self, size: usize) -> DiskBuffer {
-        assert!(size % PIECE_SIZE == 0, "{size} B are not whole pieces");
+        assert!(size.is_multiple_of(PIECE_SIZE), "{size} B are not whole pieces");
         assert!(size <= WRITE_AT_ONCE_SIZE_MAX, "{size} B at once are too many");
         match self {
             Disk::Uring(_) => DiskBuffer::Uring(uring::UringBuffer::zeroed(size)),
@@ -338,7 +338,10 @@ impl File {
     /// # Errors
     /// The disk is full, or what the system says.
     pub async fn zero_fill(&self, disk: &Disk, size: u64) -> io::Result<()> {
-        assert!(size % PIECE_SIZE as u64 == 0, "{size} B are not whole pieces");
+        assert!(
+            size.is_multiple_of(PIECE_SIZE as u64),
+            "{size} B are not whole pieces"
+        );
         let mut offset = self.size()? / PIECE_SIZE as u64 * PIECE_SIZE as u64;
         self.allocate(size).await?;
         let mut zeros = disk.buffer(ZERO_FILL_SIZE);
@@ -377,7 +380,7 @@ impl File {
             "durable writes need a file opened for them"
         );
         assert!(
-            offset % PIECE_SIZE as u64 == 0,
+            offset.is_multiple_of(PIECE_SIZE as u64),
             "offset {offset} is not that of a piece"
         );
         match (self, buffer) {
@@ -429,10 +432,10 @@ impl File {
         assert!(size <= READ_AT_ONCE_SIZE_MAX, "{size} B at once are too many");
         if self.access() == Access::Durable {
             assert!(
-                offset % PIECE_SIZE as u64 == 0,
+                offset.is_multiple_of(PIECE_SIZE as u64),
                 "offset {offset} is not that of a piece"
             );
-            assert!(size % PIECE_SIZE == 0, "{size} B are not whole pieces");
+            assert!(size.is_multiple_of(PIECE_SIZE), "{size} B are not whole pieces");
         }
         match self {
             File::Uring(file) => Ok(DiskBytes::Uring(file.read(offset, size).await?)),

@@ -1,9 +1,12 @@
 //! A gate counts the tasks behind it, and waits for them to end.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{poll_fn, Future};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
+
+use pin_project_lite::pin_project;
 
 /// Counts tasks. Clones are the same gate.
 #[derive(Clone, Default)]
@@ -15,6 +18,22 @@ struct Inner {
     waiting: RefCell<Vec<Waker>>,
 }
 
+pin_project! {
+    struct Guarded<F> {
+        #[pin]
+        future: F,
+        _guard: GateGuard,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Guarded<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().future.poll(cx)
+    }
+}
+
 /// One task inside a gate, until dropped.
 pub struct GateGuard(Rc<Inner>);
 
@@ -23,6 +42,14 @@ impl Gate {
     pub fn enter(&self) -> GateGuard {
         self.0.inside.set(self.0.inside.get() + 1);
         GateGuard(Rc::clone(&self.0))
+    }
+
+    /// `future`, inside the gate until it is done. Not an `async` block, which would hold the future twice.
+    pub(super) fn guard<F: Future<Output = ()>>(&self, future: F) -> impl Future<Output = ()> + use<F> {
+        Guarded {
+            future,
+            _guard: self.enter(),
+        }
     }
 
     /// Tasks inside.

@@ -103,16 +103,10 @@ impl Io {
     /// Starts a task on this shard. `gate` counts it until it ends; who starts a task must have a way to
     /// stop it.
     pub fn spawn(&self, queue: Queue, gate: &Gate, future: impl Future<Output = ()> + 'static) {
-        let guard = gate.enter();
+        let future = gate.guard(future);
         match self {
-            Io::Uring(io) => io.spawn(queue, async move {
-                future.await;
-                drop(guard);
-            }),
-            Io::Simulated(io) => io.spawn(queue, async move {
-                future.await;
-                drop(guard);
-            }),
+            Io::Uring(io) => io.spawn(queue, future),
+            Io::Simulated(io) => io.spawn(queue, future),
         }
     }
 

@@ -7,10 +7,7 @@
 //!   to sleep:  raise the flag; full fence; look at all bits again; none: park until the bell rings.
 //! Either the sleeper sees the bit or the teller sees the flag, so no news is slept over.
 
-#[cfg(loom)]
-use loom::sync::atomic::{fence, AtomicBool, AtomicU64, Ordering};
-#[cfg(not(loom))]
-use std::sync::atomic::{fence, AtomicBool, AtomicU64, Ordering};
+use super::sync::{fence, AtomicBool, AtomicU64, Ordering};
 
 /// Which lane of a pair has news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +106,7 @@ impl Doorbell {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, pinion_loom))]
 mod loom_tests {
     use loom::sync::{Arc, Notify};
     use loom::thread;

@@ -4,19 +4,9 @@
 //!   in_flight <= credit + one message per generator (checked before a generator goes on, not within a message)
 //!   a batch is returned once, by the shard that took it
 
-#[cfg(loom)]
-use loom::sync::{
-    atomic::{fence, AtomicBool, AtomicUsize, Ordering},
-    Arc,
-};
-#[cfg(not(loom))]
-use std::sync::{
-    atomic::{fence, AtomicBool, AtomicUsize, Ordering},
-    Arc,
-};
-
 use super::interest::{InterestChange, Kept};
 use super::ring::{ring, Consumer, Producer};
+use super::sync::{fence, Arc, AtomicBool, AtomicUsize, Ordering};
 use super::{Doorbell, Lane};
 use crate::ids::ShardId;
 use crate::io::Bell;
@@ -56,13 +46,22 @@ pub(super) struct Reach {
 }
 
 /// What both ends of one direction share besides the rings.
-#[derive(Default)]
 struct Flow {
     in_flight: AtomicUsize,
     /// The source waits for room in the data lane or for credit.
     data_wanted: AtomicBool,
     /// The source waits for room in the interest lane.
     interest_wanted: AtomicBool,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self {
+            in_flight: AtomicUsize::new(0),
+            data_wanted: AtomicBool::new(false),
+            interest_wanted: AtomicBool::new(false),
+        }
+    }
 }
 
 impl Flow {

@@ -15,6 +15,7 @@ mod envelope;
 mod interest;
 mod link;
 mod ring;
+mod sync;
 
 pub use doorbell::{Doorbell, Lane};
 pub(crate) use envelope::append_message;
@@ -23,11 +24,11 @@ pub use interest::{InterestChange, InterestKey};
 pub use link::{Batch, MeshSize};
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 
 use crate::ids::{ConnectionId, ShardId};
 use crate::io::{Bell, Io, Point, Sabotage};
 use link::Link;
+use sync::Arc;
 
 /// One shard's end of the mesh, before its thread has started. May cross threads.
 pub struct MeshEnd {

@@ -2,31 +2,23 @@
 //!
 //! Owns: the slots and the two cursors. Not here: waking anybody (`doorbell`).
 //! Written here, not taken from a library, so that `loom` can look at the very code that runs: the ring
-//! and the wake protocol are checked together (tests/loom in this folder, ADR-0002).
+//! and the wake protocol are checked together (`doorbell::loom_tests`, ADR-0002).
 //!
 //! Invariants
 //!   head <= tail <= head + capacity      (both count up and never wrap in 64 bits)
 //!   slots head..tail are initialised; only the consumer moves head, only the producer moves tail
 
-#[cfg(loom)]
-use loom::{
-    cell::UnsafeCell,
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        Arc,
-    },
-};
 use std::mem::MaybeUninit;
-#[cfg(not(loom))]
-use std::sync::{
-    atomic::{AtomicUsize, Ordering},
-    Arc,
-};
 
-#[cfg(not(loom))]
+#[cfg(pinion_loom)]
+use loom::cell::UnsafeCell;
+
+use super::sync::{Arc, AtomicUsize, Ordering};
+
+#[cfg(not(pinion_loom))]
 struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
-#[cfg(not(loom))]
+#[cfg(not(pinion_loom))]
 impl<T> UnsafeCell<T> {
     fn new(value: T) -> Self {
         Self(std::cell::UnsafeCell::new(value))
@@ -157,7 +149,7 @@ impl<T> Drop for Consumer<T> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(pinion_loom)))]
 mod tests {
     use super::*;
 

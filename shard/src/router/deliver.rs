@@ -74,6 +74,7 @@ impl Shard {
         message: &Inbound<'_>,
     ) -> usize {
         connection.out_msgs.set(connection.out_msgs.get() + 1);
+        connection.last_active.set(self.batch_time());
         let mut outbound = connection.outbound.borrow_mut();
         let tail = outbound.tail(self.pool());
         let with_headers = connection.headers.get();

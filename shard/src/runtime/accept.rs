@@ -19,6 +19,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 pub fn serve_listener(shard: &Rc<Shard>) {
     let listener = shard.listener.take().expect("opened before it is served");
     let task = Rc::clone(shard);
+    shard.is_serving.set(true);
     shard.io().spawn(Queue::Hot, &shard.gate, async move {
         let stopped = task.wait_leaving();
         or(accept_loop(&task, &listener), stopped).await;
@@ -58,6 +59,11 @@ impl Shard {
         let bound = listener.local_addr()?;
         *self.listener.borrow_mut() = Some(listener);
         Ok(bound)
+    }
+
+    /// Whether this shard accepts clients now: never on shards that do not listen, no more in lame duck mode.
+    pub fn is_serving(&self) -> bool {
+        self.is_serving.get() && self.is_accepting()
     }
 
     fn place(self: &Rc<Self>, accepted: Accepted) {

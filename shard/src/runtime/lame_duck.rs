@@ -1,9 +1,7 @@
 //! Leaving: lame duck mode and the end of a shard.
 
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_lite::future::or;
@@ -36,7 +34,7 @@ impl Shard {
     /// `done` is called when the last one is gone.
     pub fn start_lame_duck(self: &Rc<Self>, plan: LameDuck, done: impl FnOnce() + 'static) {
         self.is_leaving.set(true);
-        self.wake_leaving();
+        self.waits.wake_all();
         let mut settings = (*self.settings()).clone();
         settings.info.ldm = true;
         self.set_settings(Arc::new(settings));
@@ -78,43 +76,12 @@ impl Shard {
     /// Closes all connections; the shard's tasks end when the last one is gone and the mesh is drained.
     pub fn stop(self: &Rc<Self>) {
         self.is_stopping.set(true);
-        self.wake_leaving();
+        self.waits.wake_all();
         for connection in self.connections() {
             self.close(&connection, CloseReason::ServerShutdown);
         }
         self.end_batch();
         self.timers.wake();
         self.wake_mesh_task();
-    }
-
-    /// Ends when the shard leaves or stops.
-    pub(super) async fn wait_leaving(&self) {
-        self.wait_until(|shard| !shard.is_accepting()).await;
-    }
-
-    /// Ends when the shard stops: what runs beside the connections listens to this.
-    pub async fn wait_stopping(&self) {
-        self.wait_until(|shard| shard.is_stopping.get()).await;
-    }
-
-    async fn wait_until(&self, is_so: impl Fn(&Shard) -> bool) {
-        poll_fn(|cx| {
-            if is_so(self) {
-                return Poll::Ready(());
-            }
-            let mut wakers = self.leaving_wakers.borrow_mut();
-            // Polled again for its other half (an accept): one waker a task is enough.
-            if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-                wakers.push(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await;
-    }
-
-    fn wake_leaving(&self) {
-        for waker in self.leaving_wakers.take() {
-            waker.wake();
-        }
     }
 }

@@ -45,7 +45,9 @@ pub struct Settings {
     pub auth_timeout: Option<Duration>,
     /// Publishers that feed a consumer too fast are held.
     pub stalls_producers: bool,
-    /// Closed connections to remember, server-wide.
+    /// Whether results of the subscription lists are cached.
+    pub caches_matches: bool,
+    /// Closed connections to remember: each shard keeps so many, so that the newest of the server are among them.
     pub closed_connections_max: usize,
     /// Connections start with a PROXY header.
     pub proxy_protocol: bool,

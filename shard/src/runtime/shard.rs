@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::ask::Waits;
+use super::histogram::Histogram;
 use super::settings::Settings;
 use super::shards::{Job, Shards};
 use super::timers::Timers;
@@ -19,7 +21,6 @@ use crate::proto::{CloseReason, Connect};
 use crate::router::OpenRequests;
 
 /// What a shard counted of itself.
-#[derive(Default)]
 pub struct Counters {
     /// Connections accepted since the start.
     pub total_connections: Cell<u64>,
@@ -41,6 +42,34 @@ pub struct Counters {
     pub batches: Cell<u64>,
     /// Bytes of read batches.
     pub batch_bytes: Cell<u64>,
+    /// Read batches by size, bytes.
+    pub batch_sizes: Histogram<7>,
+    /// From the read of a batch until its effects have left, nanoseconds; one batch in [`BATCH_SAMPLE`].
+    pub batch_times: Histogram<9>,
+}
+
+/// Of so many batches one is timed: looking at the clock once more is dear for small batches.
+pub const BATCH_SAMPLE: u64 = 8;
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            total_connections: Cell::default(),
+            slow_consumers_pending: Cell::default(),
+            slow_consumers_deadline: Cell::default(),
+            stale_connections: Cell::default(),
+            stalled_clients: Cell::default(),
+            unknown_account: Cell::default(),
+            hand_ons_dropped: Cell::default(),
+            received: Cell::default(),
+            batches: Cell::default(),
+            batch_bytes: Cell::default(),
+            // 64 B to 256 KiB, which is all that one read brings.
+            batch_sizes: Histogram::new(6),
+            // 4 us to 268 ms.
+            batch_times: Histogram::new(12),
+        }
+    }
 }
 
 pub(crate) fn count(counter: &Cell<u64>) {
@@ -102,6 +131,8 @@ pub struct Shard {
     accounts: RefCell<BTreeMap<AccountId, Rc<Account>>>,
     pub(super) connections: RefCell<BTreeMap<ConnectionId, Rc<Connection>>>,
     pub(super) closed: RefCell<VecDeque<Rc<ClosedConnection>>>,
+    /// Closed connections that have ever been remembered.
+    closed_count: Cell<u64>,
     pub(super) closed_traffic: Cell<Traffic>,
     pub(super) read_buffer: RefCell<Box<[u8]>>,
     pool: BufferPool,
@@ -125,10 +156,14 @@ pub struct Shard {
     pub(super) is_stopping: Cell<bool>,
     /// The client port, opened and not served yet.
     pub(super) listener: RefCell<Option<Listener>>,
-    /// Tasks that wait for the shard to leave or stop.
-    pub(super) leaving_wakers: RefCell<Vec<Waker>>,
     /// Lame duck: no new clients.
     pub(super) is_leaving: Cell<bool>,
+    /// This shard accepts clients for the server.
+    pub(super) is_serving: Cell<bool>,
+    /// When the batch in work was read or taken.
+    batch_time: Cell<Time>,
+    /// Tasks that wait for an answer or the end.
+    pub(super) waits: Waits,
     counters: Counters,
 }
 
@@ -161,7 +196,13 @@ impl Shard {
         for (id, name) in [(AccountId::GLOBAL, "$G"), (AccountId::SYSTEM, "$SYS")] {
             accounts.insert(
                 id,
-                Rc::new(Account::new(id, name, io.entropy(), mesh.shard_count())),
+                Rc::new(Account::new(
+                    id,
+                    name,
+                    io.entropy(),
+                    mesh.shard_count(),
+                    settings.caches_matches,
+                )),
             );
         }
         Rc::new(Self {
@@ -172,6 +213,7 @@ impl Shard {
             accounts: RefCell::new(accounts),
             connections: RefCell::default(),
             closed: RefCell::default(),
+            closed_count: Cell::default(),
             closed_traffic: Cell::default(),
             read_buffer: RefCell::new(vec![0; crate::limits::READ_SIZE_MAX].into_boxed_slice()),
             pool: BufferPool::default(),
@@ -189,8 +231,10 @@ impl Shard {
             gate: Gate::default(),
             is_stopping: Cell::new(false),
             listener: RefCell::default(),
-            leaving_wakers: RefCell::default(),
             is_leaving: Cell::new(false),
+            is_serving: Cell::new(false),
+            batch_time: Cell::default(),
+            waits: Waits::default(),
             counters: Counters::default(),
         })
     }
@@ -269,6 +313,17 @@ impl Shard {
         list
     }
 
+    /// Up to `count` open connections with numbers above `after`, by number: a page of a long walk.
+    pub fn connections_after(&self, after: ConnectionId, count: usize) -> Vec<Rc<Connection>> {
+        let above = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        let connections = self.connections.borrow();
+        connections
+            .range(above)
+            .take(count)
+            .map(|(_, connection)| Rc::clone(connection))
+            .collect()
+    }
+
     pub(crate) fn add_connection(&self, connection: &Rc<Connection>) {
         let other = self
             .connections
@@ -282,11 +337,36 @@ impl Shard {
         &self.read_buffer
     }
 
+    /// A batch comes: what it does counts as done now.
+    #[inline]
+    pub(crate) fn begin_batch(&self) -> Time {
+        let now = self.io.now();
+        self.batch_time.set(now);
+        now
+    }
+
+    /// When the batch in work came.
+    #[inline]
+    pub(crate) fn batch_time(&self) -> Time {
+        self.batch_time.get()
+    }
+
     pub(crate) fn count_batch(&self, size: usize) {
         count(&self.counters.batches);
         self.counters
             .batch_bytes
             .set(self.counters.batch_bytes.get() + size as u64);
+        self.counters.batch_sizes.add(size as u64);
+    }
+
+    /// The effects of the batch that was read at `since` have left.
+    pub(crate) fn count_batch_time(&self, since: Time) {
+        if self.counters.batches.get().is_multiple_of(BATCH_SAMPLE) {
+            let taken = self.io.now().since(since).as_nanos();
+            self.counters
+                .batch_times
+                .add(u64::try_from(taken).unwrap_or(u64::MAX));
+        }
     }
 
     pub(crate) fn count_stall(&self) {
@@ -311,6 +391,28 @@ impl Shard {
     /// The closed connections it remembers, oldest first.
     pub fn closed_connections(&self) -> Vec<Rc<ClosedConnection>> {
         self.closed.borrow().iter().cloned().collect()
+    }
+
+    /// How many closed connections it remembers.
+    pub fn closed_connection_count(&self) -> usize {
+        self.closed.borrow().len()
+    }
+
+    /// Up to `count` of them, oldest first, from the one with this number among all ever remembered (or the oldest
+    /// still there), and the number to go on with.
+    pub fn closed_connections_from(&self, from: u64, count: usize) -> (Vec<Rc<ClosedConnection>>, u64) {
+        let closed = self.closed.borrow();
+        let oldest = self.closed_count.get() - closed.len() as u64;
+        let from = from.max(oldest);
+        let skipped = usize::try_from(from - oldest).unwrap_or(usize::MAX);
+        let page: Vec<_> = closed.iter().skip(skipped).take(count).cloned().collect();
+        let next = from + page.len() as u64;
+        (page, next)
+    }
+
+    /// Traffic of the connections that are gone.
+    pub fn closed_traffic(&self) -> Traffic {
+        self.closed_traffic.get()
     }
 
     /// Traffic of all clients since the start.
@@ -487,5 +589,6 @@ impl Shard {
             list.pop_front();
         }
         list.push_back(Rc::new(closed));
+        count(&self.closed_count);
     }
 }

@@ -93,6 +93,7 @@ impl Shard {
             while let Some(batch) = self.mesh().pop_batch(source) {
                 self.io().interleave(Point::TriggeredNotDrained);
                 self.drain_interest();
+                self.begin_batch();
                 for envelope in Envelopes(&batch.bytes) {
                     count(&self.counters().received);
                     self.receive(envelope);

@@ -458,8 +458,8 @@ impl SimStream {
         unread.arrived.clear();
         unread.wake_reader();
         let pipe = &mut connection.pipes[self.side];
-        let is_told = pipe.finished && matches!(parcel, Parcel::Finish);
-        if !connection.broken && !is_told {
+        let is_finished_twice = pipe.finished && matches!(parcel, Parcel::Finish);
+        if !connection.broken && !is_finished_twice {
             pipe.finished = true;
             self.world.send(self.id, self.side, pipe, parcel);
         }

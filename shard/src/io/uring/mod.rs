@@ -8,7 +8,7 @@ mod run;
 pub use bell::{UringBell, UringEar};
 pub use disk::{UringBuffer, UringBytes, UringDisk, UringFile};
 pub use net::{UringAccepted, UringListener, UringStream};
-pub use run::{start_shard_thread, ShardThread, StartError, ThreadPlan};
+pub use run::{start_shard_thread, ShardThread, StartError, ThreadPlan, IO_MEMORY_SIZE};
 
 use std::cell::Cell;
 use std::future::Future;
@@ -79,7 +79,8 @@ impl UringIo {
 
     pub(super) fn busy_per_mille(&self) -> u32 {
         let stats = glommio::executor().executor_stats();
-        let (total, busy) = (stats.total_runtime(), stats.executor_runtime());
+        // What glommio calls the total runtime is the time the thread did not sleep in.
+        let (total, busy) = (self.base.elapsed(), stats.total_runtime());
         let (total_seen, busy_seen) = self.busy_seen.replace((total, busy));
         let total = total.saturating_sub(total_seen).as_nanos().max(1);
         let busy = busy.saturating_sub(busy_seen).as_nanos();

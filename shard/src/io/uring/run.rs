@@ -11,7 +11,7 @@ use super::{fill_random, UringIo};
 use crate::io::{Entropy, Io};
 
 /// Memory of one executor for registered buffers, bytes (glommio's default is 10 MB).
-const IO_MEMORY_SIZE: usize = 1 << 20;
+pub const IO_MEMORY_SIZE: usize = 1 << 20;
 /// Entries of each ring.
 const RING_DEPTH: usize = 512;
 /// How long a task queue runs before glommio asks it to yield: never. A preempt timer that fires between the
