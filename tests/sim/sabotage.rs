@@ -1,6 +1,6 @@
 //! Each deliberate bug must be found within its number of seeds: it proves that the checkers see.
 //!
-//! Run by `scripts/sim --sabotage`: the bugs exist only in a build with `--cfg sabotage`.
+//! Run by `scripts/sim --sabotage [NAME]`: the bugs exist only in a build with `--cfg sabotage`.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
@@ -33,16 +33,23 @@ fn seeds_of(sabotage: Sabotage) -> u64 {
         Sabotage::WriteWhileHeld => 2_000,
         // Need a queue group whose last member on a shard leaves while a message is on its way to it.
         Sabotage::DropAHandOn | Sabotage::DoubleDeliveryOnHandOn => 300,
+        Sabotage::NeverHandBack | Sabotage::ServeTheClosed => 500,
         Sabotage::SleepWithoutLooking => 300,
         _ => 100,
     }
 }
 
-/// Looks for every bug in turn; those that were not found.
+/// Looks for every bug in turn, or for the one named on the command line; those that were not found.
 #[expect(clippy::print_stdout, reason = "the result is for who started it")]
 pub(crate) fn missed() -> Vec<Sabotage> {
     let mut missed = Vec::new();
-    for sabotage in Sabotage::ALL {
+    let wanted = std::env::args().nth(2);
+    let is_wanted = |sabotage: &Sabotage| {
+        wanted
+            .as_ref()
+            .is_none_or(|name| format!("{sabotage:?}") == *name)
+    };
+    for sabotage in Sabotage::ALL.into_iter().filter(is_wanted) {
         let seeds = seeds_of(sabotage);
         match first_found(sabotage, seeds) {
             Some((seed, what)) => {

@@ -101,7 +101,9 @@ async fn read_loop(
         if must_wait(shard, connection) {
             wait_for_leave(shard, connection).await;
             // It may have been closed meanwhile; a SUB of its backlog would outlive it.
-            continue;
+            if !shard.io().sabotaged(Sabotage::ServeTheClosed) {
+                continue;
+            }
         }
         let batch = if backlog.is_empty() {
             poll_fn(|cx| poll_batch(shard, connection, parser, &mut backlog, cx)).await

@@ -20,6 +20,8 @@ pub enum Sabotage {
     WriteWhileHeld,
     /// A hand-on is counted as sent and is not.
     DropAHandOn,
+    /// A queue message is never handed on to its origin.
+    NeverHandBack,
     /// A hand-on is sent twice.
     DoubleDeliveryOnHandOn,
     /// A group gets a message twice.
@@ -46,13 +48,15 @@ pub enum Sabotage {
     AnswerThoughDelivered,
     /// "Nobody here" is not told.
     ForgetToAnswer,
+    /// A connection that was closed while it waited for credit is served once more.
+    ServeTheClosed,
     /// A closed connection keeps its subscriptions.
     KeepSubscriptions,
 }
 
 impl Sabotage {
     /// Each of them.
-    pub const ALL: [Sabotage; 21] = [
+    pub const ALL: [Sabotage; 23] = [
         Sabotage::SkipALane,
         Sabotage::FlushBeforeInterest,
         Sabotage::DataBeforeInterest,
@@ -60,6 +64,7 @@ impl Sabotage {
         Sabotage::IgnoreTheHold,
         Sabotage::WriteWhileHeld,
         Sabotage::DropAHandOn,
+        Sabotage::NeverHandBack,
         Sabotage::DoubleDeliveryOnHandOn,
         Sabotage::ServeTwoMembers,
         Sabotage::LoseCredit,
@@ -73,6 +78,7 @@ impl Sabotage {
         Sabotage::CountOneMore,
         Sabotage::AnswerThoughDelivered,
         Sabotage::ForgetToAnswer,
+        Sabotage::ServeTheClosed,
         Sabotage::KeepSubscriptions,
     ];
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::deliver::Inbound;
 use crate::account::Account;
 use crate::conn::{Connection, Subscriber};
+use crate::io::Sabotage;
 use crate::mesh::{shards_of, Message};
 use crate::runtime::Shard;
 use crate::sublist::{MatchResult, QueueMatch};
@@ -80,7 +81,7 @@ impl Shard {
                 request,
                 // Not this shard: its members were not asked, and one of them may be all that is left when
                 // the picked one is gone.
-                visited: 0,
+                visited: u64::from(self.io().sabotaged(Sabotage::NeverHandBack)) << self.id().index(),
                 subject: publication.subject,
                 reply: publication.reply,
                 header_size: publication.header_size,
