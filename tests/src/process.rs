@@ -57,9 +57,11 @@ impl Process {
         self.lines.clone()
     }
 
-    /// Its status, when it has ended.
+    /// Its status, when it has ended; then its log is whole, for its output ends with it.
     pub fn try_exit(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("the child can be waited for")
+        let status = self.child.try_wait().expect("the child can be waited for")?;
+        self.lines.extend(self.news.iter());
+        Some(status)
     }
 
     /// Waits for its end; fails the test when it does not come.

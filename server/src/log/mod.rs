@@ -4,9 +4,11 @@
 //! Not here: what is logged. Code logs with `tracing::{error, warn, info, debug, trace}!` and
 //! [`fatal!`](crate::fatal) and knows nothing of this module.
 //!
-//!     shard --+
-//!     shard --+--> bounded queue --> writer thread --> stderr | file | syslog
-//!     main  --+      (drops, counts)
+//! ```text
+//! shard --+
+//! shard --+--> bounded queue --> writer thread --> stderr | file | syslog
+//! main  --+      (drops, counts)
+//! ```
 //!
 //! Invariants
 //!   logging never waits: a line that does not fit is dropped and counted, and the log says so

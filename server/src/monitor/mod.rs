@@ -3,9 +3,11 @@
 //! Owns: the port, its connections and their bounds, the pages and how their data is gathered from all shards.
 //! Not here: HTTP itself (hyper), what is measured (the shards).
 //!
-//!     listener -> wire <-> hyper -> pages -> varz | connz | subsz | healthz | metrics | index
-//!                                              |
-//!                                            gather: short questions to each shard, page by page
+//! ```text
+//! listener -> wire <-> hyper -> pages -> varz | connz | subsz | healthz | metrics | index
+//!                                          |
+//!                                        gather: short questions to each shard, page by page
+//! ```
 //!
 //! It all runs on shard 0 in the task queue for control work, so clients of the NATS port come first.
 //! JSON keys, their order and presence, texts and status codes are the peer's (nats-server 2.14.5).
