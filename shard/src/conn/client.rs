@@ -99,6 +99,7 @@ impl Shard {
     }
 
     fn on_sub(&self, connection: &Rc<Connection>, sub: &Sub<'_>) {
+        connection.note_activity();
         let (subject, queue) = (sub.subject, sub.queue);
         if queue == Some(SYSTEM_GROUP) {
             self.send_error(connection, &ClientError::SubscribeDenied { subject, queue });
@@ -149,6 +150,7 @@ impl Shard {
     }
 
     fn on_unsub(&self, connection: &Rc<Connection>, unsub: &Unsub<'_>) {
+        connection.note_activity();
         let subscription = connection.subscriptions.borrow().get(unsub.sid).cloned();
         if let Some(subscription) = subscription {
             match unsub.max.map(u64::from) {

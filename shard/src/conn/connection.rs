@@ -97,10 +97,11 @@ pub struct Connection {
     pub(crate) started_wall: WallTime,
     /// Last time something was read or delivered.
     pub(crate) last_active: Cell<Time>,
-    /// Last time data or a PING came in.
+    /// Last time a message, a change of interest or a PING came in: such a client needs no PING for a while.
     pub(crate) last_in: Cell<Time>,
     pub(crate) rtt: Cell<Duration>,
-    pub(crate) ping_sent: Cell<Time>,
+    /// When the last PING left; `None`: none did yet.
+    pub(crate) ping_sent: Cell<Option<Time>>,
     pub(crate) pings_out: Cell<u32>,
     pub(crate) next_ping: Cell<Option<Time>>,
     /// When the writer has been blocked for too long.
@@ -201,6 +202,11 @@ impl Connection {
     /// Times a publisher was held because of it.
     pub fn stalls(&self) -> u64 {
         self.stalls.get()
+    }
+
+    /// The batch now under way brings something that shows the client alive and at work; PONG alone does not.
+    pub(crate) fn note_activity(&self) {
+        self.last_in.set(self.last_active.get());
     }
 
     /// Wakes the serving task when it waits for something else than its socket.

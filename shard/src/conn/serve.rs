@@ -153,10 +153,12 @@ fn poll_batch(
     if !shard.io().sabotaged(Sabotage::NoDrainBeforeRoute) {
         shard.drain_interest();
     }
-    let now = shard.io().now();
-    connection.last_active.set(now);
-    connection.last_in.set(now);
+    connection.last_active.set(shard.io().now());
+    let messages_before = connection.in_msgs.get();
     let batch = parse_batch(shard, connection, parser, &buffer[..size], backlog);
+    if connection.in_msgs.get() != messages_before {
+        connection.note_activity();
+    }
     drop(buffer);
     shard.end_batch();
     Poll::Ready(batch)
@@ -308,7 +310,7 @@ impl Shard {
             last_active: Cell::new(now),
             last_in: Cell::new(now),
             rtt: Cell::new(Duration::ZERO),
-            ping_sent: Cell::new(now),
+            ping_sent: Cell::new(None),
             pings_out: Cell::new(0),
             next_ping: Cell::new(None),
             write_due: Cell::new(None),
