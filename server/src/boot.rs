@@ -24,6 +24,9 @@ use crate::preflight::{self, Placement, Wanted};
 use crate::shard_settings::shard_settings;
 use crate::signals::{decide, Action, Signal, SignalThread, RELOAD_NOT_BUILT};
 
+/// Times the mesh is gone through between the last read and the first close: push, take, hand on, write.
+const DRAIN_ROUNDS: usize = 4;
+
 /// What the main thread waits for.
 enum Event {
     Signal(Signal),
@@ -247,6 +250,11 @@ impl Server {
     }
 
     fn stop(&mut self) {
+        self.shards.run_on_all(|shard| shard.drain());
+        // Each round goes through every shard once: what was read is pushed, then taken, then written.
+        for _ in 0..DRAIN_ROUNDS {
+            self.shards.gather(|_| ()).iter().for_each(drop);
+        }
         self.shards.run_on_all(pinion_shard::runtime::Shard::stop);
         for thread in self.threads.drain(..) {
             if let Err(error) = thread.join() {

@@ -1,4 +1,7 @@
 //! The monitoring port by itself: many connections, slow and broken HTTP clients, metrics by the format's rules.
+
+#![expect(clippy::disallowed_methods, reason = "deadlines of a test need the clock")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::SocketAddr;

@@ -1,5 +1,8 @@
 //! The monitoring port against the peer's: the same workload on both, then the same pages, compared leaf by leaf.
 //! What may differ stands in `tests/fixtures/known-differences.txt`, each with its reason.
+
+#![expect(clippy::disallowed_methods, reason = "deadlines of a test need the clock")]
+
 use std::net::SocketAddr;
 use std::time::Instant;
 

@@ -158,9 +158,6 @@ fn log_file_is_reopened() {
     let server = program.start(&format!("log_file: {:?}\n", log.display().to_string()));
     let moved = folder.path().join("moved.log");
     fs::rename(&log, &moved).expect("the log file can be moved");
-    assert!(fs::read_to_string(&moved)
-        .expect("readable")
-        .contains("Listening for client connections"));
     server.signal("USR1");
     let mut wire = server.client();
     // The new file appears when the signal was handled; each round trip gives the server time for that.

@@ -101,7 +101,7 @@ impl Shard {
     }
 
     fn on_sub(&self, connection: &Rc<Connection>, sub: &Sub<'_>) {
-        connection.last_active.set(self.batch_time());
+        connection.note_activity(self.batch_time());
         let (subject, queue) = (sub.subject, sub.queue);
         if queue == Some(SYSTEM_GROUP) {
             self.send_error(connection, &ClientError::SubscribeDenied { subject, queue });
@@ -152,7 +152,7 @@ impl Shard {
     }
 
     fn on_unsub(&self, connection: &Rc<Connection>, unsub: &Unsub<'_>) {
-        connection.last_active.set(self.batch_time());
+        connection.note_activity(self.batch_time());
         let subscription = connection.subscriptions.borrow().get(unsub.sid).cloned();
         if let Some(subscription) = subscription {
             match unsub.max.map(u64::from) {

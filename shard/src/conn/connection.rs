@@ -97,10 +97,11 @@ pub struct Connection {
     pub(crate) started_wall: WallTime,
     /// When it last published, got a message, or changed its subscriptions; PING and PONG are no activity.
     pub(crate) last_active: Cell<Time>,
-    /// Last time data or a PING came in.
+    /// Last time a message, a change of interest or a PING came in: such a client needs no PING for a while.
     pub(crate) last_in: Cell<Time>,
     pub(crate) rtt: Cell<Duration>,
-    pub(crate) ping_sent: Cell<Time>,
+    /// When the last PING left; `None`: none did yet.
+    pub(crate) ping_sent: Cell<Option<Time>>,
     pub(crate) pings_out: Cell<u32>,
     pub(crate) next_ping: Cell<Option<Time>>,
     /// When the writer has been blocked for too long.
@@ -117,6 +118,8 @@ pub struct Connection {
     pub(crate) stalled_by: RefCell<Option<Rc<Connection>>>,
     /// Another shard asked to hold this publisher.
     pub(crate) hold_asked: Cell<bool>,
+    /// Its task has ended.
+    pub(crate) is_forgotten: Cell<bool>,
     /// The serving task waits for something else than its socket.
     pub(crate) parked: Cell<Option<Waker>>,
 }
@@ -213,6 +216,12 @@ impl Connection {
     /// Times a publisher was held because of it.
     pub fn stalls(&self) -> u64 {
         self.stalls.get()
+    }
+
+    /// The client published or changed its subscriptions; PING and PONG alone are no activity.
+    pub(crate) fn note_activity(&self, now: Time) {
+        self.last_in.set(now);
+        self.last_active.set(now);
     }
 
     /// Wakes the serving task when it waits for something else than its socket.

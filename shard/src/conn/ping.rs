@@ -31,8 +31,9 @@ impl Shard {
             (settings.ping_interval, settings.ping_max)
         };
         connection.next_ping.set(Some(now + interval));
-        let needs_rtt =
-            connection.rtt.get() == Duration::ZERO || now.since(connection.ping_sent.get()) > RTT_AGE_MAX;
+        // CONNECT gives a first guess of the round trip only: the first PING is always sent.
+        let measured = connection.ping_sent.get();
+        let needs_rtt = measured.is_none_or(|sent| now.since(sent) > RTT_AGE_MAX);
         if now.since(connection.last_in.get()) < interval && !needs_rtt {
             return;
         }
@@ -48,12 +49,13 @@ impl Shard {
             return;
         }
         connection.pings_out.set(connection.pings_out.get() + 1);
-        connection.ping_sent.set(self.io().now());
+        connection.ping_sent.set(Some(self.io().now()));
         self.trace_out(connection, || "PING".to_owned());
         self.enqueue(connection, writer::ping);
     }
 
     pub(super) fn on_ping(&self, connection: &Rc<Connection>) {
+        connection.last_in.set(self.batch_time());
         self.trace_out(connection, || "PONG".to_owned());
         self.enqueue(connection, writer::pong);
         let is_connected = connection.state() == State::Connected;
@@ -67,7 +69,9 @@ impl Shard {
 
     pub(super) fn on_pong(&self, connection: &Connection) {
         connection.pings_out.set(0);
-        let rtt = self.io().now().since(connection.ping_sent.get());
-        connection.rtt.set(rtt.max(Duration::from_nanos(1)));
+        if let Some(sent) = connection.ping_sent.get() {
+            let rtt = self.io().now().since(sent);
+            connection.rtt.set(rtt.max(Duration::from_nanos(1)));
+        }
     }
 }

@@ -138,6 +138,11 @@ fn poll_batch(
     if let Some(reason) = connection.close_reason() {
         return Poll::Ready(Batch::End(reason));
     }
+    if shard.is_draining() {
+        // Nothing new comes in any more; the end of the shard wakes the task.
+        connection.parked.set(Some(cx.waker().clone()));
+        return Poll::Pending;
+    }
     let mut buffer = shard.read_buffer().borrow_mut();
     let size = match connection.stream.poll_read(cx, &mut buffer) {
         Poll::Pending => return Poll::Pending,
@@ -157,11 +162,10 @@ fn poll_batch(
         shard.drain_interest();
     }
     let now = shard.begin_batch();
-    connection.last_in.set(now);
-    let in_msgs = connection.in_msgs.get();
+    let messages_before = connection.in_msgs.get();
     let batch = parse_batch(shard, connection, parser, &buffer[..size], backlog);
-    if connection.in_msgs.get() != in_msgs {
-        connection.last_active.set(now);
+    if connection.in_msgs.get() != messages_before {
+        connection.note_activity(now);
     }
     drop(buffer);
     shard.end_batch();
@@ -222,7 +226,7 @@ fn must_wait(shard: &Shard, connection: &Connection) -> bool {
     if !connection.is_open() {
         return false;
     }
-    if shard.is_held() {
+    if shard.is_held() || shard.is_draining() {
         return true;
     }
     let blocked = connection.blocked_on.get();
@@ -315,7 +319,7 @@ impl Shard {
             last_active: Cell::new(now),
             last_in: Cell::new(now),
             rtt: Cell::new(Duration::ZERO),
-            ping_sent: Cell::new(now),
+            ping_sent: Cell::new(None),
             pings_out: Cell::new(0),
             next_ping: Cell::new(None),
             write_due: Cell::new(None),
@@ -324,6 +328,7 @@ impl Shard {
             blocked_on: Cell::new(0),
             stalled_by: RefCell::default(),
             hold_asked: Cell::new(false),
+            is_forgotten: Cell::new(false),
             parked: Cell::new(None),
         });
         self.add_connection(&connection);

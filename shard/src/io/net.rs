@@ -98,6 +98,14 @@ impl Stream {
         }
     }
 
+    /// Gives the socket back to the system. Reading and writing fail from here on.
+    pub fn close(&self) {
+        match self {
+            Stream::Uring(stream) => stream.close(),
+            Stream::Simulated(stream) => stream.close(),
+        }
+    }
+
     /// The other side.
     pub fn peer_addr(&self) -> SocketAddr {
         match self {
@@ -111,14 +119,6 @@ impl Stream {
         match self {
             Stream::Uring(stream) => stream.local_addr(),
             Stream::Simulated(stream) => stream.local_addr(),
-        }
-    }
-
-    /// The kernel's estimate of the round trip, where there is one.
-    pub fn kernel_rtt(&self) -> Option<std::time::Duration> {
-        match self {
-            Stream::Uring(stream) => stream.kernel_rtt(),
-            Stream::Simulated(_) => None,
         }
     }
 }

@@ -137,6 +137,7 @@ impl Shard {
             let written = poll_fn(|cx| shard.poll_writer(&connection, cx)).await;
             connection.outbound.borrow_mut().has_writer = false;
             connection.write_due.set(None);
+            shard.close_socket(&connection);
             if let Err(error) = written {
                 shard.write_failed(&connection, &error);
                 shard.end_batch();

@@ -73,6 +73,13 @@ impl Shard {
         }
     }
 
+    /// Stops accepting and reading, so that what is on its way between shards can arrive before [`Shard::stop`].
+    pub fn drain(&self) {
+        self.is_draining.set(true);
+        self.is_leaving.set(true);
+        self.waits.wake_all();
+    }
+
     /// Closes all connections; the shard's tasks end when the last one is gone and the mesh is drained.
     pub fn stop(self: &Rc<Self>) {
         self.is_stopping.set(true);

@@ -154,6 +154,8 @@ pub struct Shard {
     /// Everything that runs on this shard for its connections.
     pub(super) gate: Gate,
     pub(super) is_stopping: Cell<bool>,
+    /// Nothing is read any more; what was read is still delivered.
+    pub(super) is_draining: Cell<bool>,
     /// The client port, opened and not served yet.
     pub(super) listener: RefCell<Option<Listener>>,
     /// Lame duck: no new clients.
@@ -230,6 +232,7 @@ impl Shard {
             next_subscription: Cell::new(1),
             gate: Gate::default(),
             is_stopping: Cell::new(false),
+            is_draining: Cell::new(false),
             listener: RefCell::default(),
             is_leaving: Cell::new(false),
             is_serving: Cell::new(false),
@@ -371,6 +374,11 @@ impl Shard {
 
     pub(crate) fn count_stall(&self) {
         count(&self.counters.stalled_clients);
+    }
+
+    /// Whether connections are no longer read.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.get()
     }
 
     /// Whether nothing may leave because an interest lane is full.
@@ -518,10 +526,20 @@ impl Shard {
         connection.unpark();
     }
 
+    /// Gives the socket of a forgotten connection back, as soon as no writer waits for it any more. Others may hold the
+    /// connection for a while (a publisher its last match), and must not hold the socket with it.
+    pub(super) fn close_socket(&self, connection: &Connection) {
+        if connection.is_forgotten.get() && !connection.outbound.borrow().has_writer {
+            connection.stream.close();
+        }
+    }
+
     /// Takes a closed connection out; the task that served it calls this last.
     pub(crate) fn forget(&self, connection: &Rc<Connection>) {
         assert!(!connection.is_open(), "closed before it is forgotten");
         self.connections.borrow_mut().remove(&connection.id);
+        connection.is_forgotten.set(true);
+        self.close_socket(connection);
         self.shards.load(self.id()).left();
         let account = connection.account();
         account.connections.set(account.connections.get() - 1);

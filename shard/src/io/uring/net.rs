@@ -9,7 +9,6 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
@@ -104,7 +103,8 @@ impl UringAccepted {
 
 /// A connected socket of this shard.
 pub struct UringStream {
-    stream: RefCell<TcpStream>,
+    /// `None` once it was closed.
+    stream: RefCell<Option<TcpStream>>,
     peer: SocketAddr,
     local: SocketAddr,
 }
@@ -122,17 +122,23 @@ impl UringStream {
             .as_socket()
             .ok_or(io::ErrorKind::Unsupported)?;
         Ok(Self {
-            stream: RefCell::new(stream_of(accepted.fd)),
+            stream: RefCell::new(Some(stream_of(accepted.fd))),
             peer: unmapped(peer),
             local: unmapped(local),
         })
     }
 
+    /// Lends the descriptor to a call that does not wait.
     #[expect(unsafe_code, reason = "glommio's stream gives its descriptor by number only")]
-    fn fd(&self) -> BorrowedFd<'_> {
-        let fd = self.stream.borrow().as_raw_fd();
-        // SAFETY: the stream owns the descriptor, and `self` (and so the stream) outlives the borrow.
-        unsafe { BorrowedFd::borrow_raw(fd) }
+    #[inline]
+    fn with_fd<T>(&self, call: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<T>) -> io::Result<T> {
+        let stream = self.stream.borrow();
+        let Some(stream) = &*stream else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        // SAFETY: the stream owns the descriptor, and its borrow outlives the call.
+        let fd = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+        Ok(call(fd)?)
     }
 
     #[inline]
@@ -141,21 +147,27 @@ impl UringStream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buffer)
+        match &mut *self.stream.borrow_mut() {
+            Some(stream) => Pin::new(stream).poll_read(cx, buffer),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 
     #[inline]
     pub(in crate::io) fn poll_write(&self, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, buffer)
+        match &mut *self.stream.borrow_mut() {
+            Some(stream) => Pin::new(stream).poll_write(cx, buffer),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    pub(in crate::io) fn close(&self) {
+        self.stream.take();
     }
 
     #[inline]
     pub(in crate::io) fn try_write(&self, buffer: &[u8]) -> io::Result<usize> {
-        Ok(rustix::net::send(
-            self.fd(),
-            buffer,
-            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
-        )?)
+        self.with_fd(|fd| rustix::net::send(fd, buffer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
     }
 
     pub(in crate::io) fn try_write_vectored(&self, pieces: &[&[u8]]) -> io::Result<usize> {
@@ -166,17 +178,16 @@ impl UringStream {
             *slice = IoSlice::new(piece);
         }
         let mut control: [MaybeUninit<u8>; 0] = [];
-        Ok(rustix::net::sendmsg(
-            self.fd(),
-            &slices[..count],
-            &mut rustix::net::SendAncillaryBuffer::new(&mut control),
-            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
-        )?)
+        let mut control = rustix::net::SendAncillaryBuffer::new(&mut control);
+        self.with_fd(|fd| {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            rustix::net::sendmsg(fd, &slices[..count], &mut control, flags)
+        })
     }
 
     pub(in crate::io) fn shutdown(&self) {
         // The only failure is a socket that is down already.
-        if let Err(error) = rustix::net::shutdown(self.fd(), rustix::net::Shutdown::Both) {
+        if let Err(error) = self.with_fd(|fd| rustix::net::shutdown(fd, rustix::net::Shutdown::Both)) {
             tracing::trace!(%error, "shutdown of a socket");
         }
     }
@@ -187,14 +198,6 @@ impl UringStream {
 
     pub(in crate::io) fn local_addr(&self) -> SocketAddr {
         self.local
-    }
-
-    #[expect(
-        clippy::unused_self,
-        reason = "a place for TCP_INFO, which rustix does not read yet"
-    )]
-    pub(in crate::io) fn kernel_rtt(&self) -> Option<Duration> {
-        None
     }
 }
 
