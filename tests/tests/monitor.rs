@@ -184,8 +184,6 @@ fn bad_http_clients_are_ended_and_harm_nobody() {
     let Some((server, monitor)) = start("") else {
         return;
     };
-    let mut client = server.client();
-    client.line("SUB foo 1");
     let started = Instant::now();
     let mut half = connect(monitor);
     half.write_all(b"GET /varz HTTP/1.1\r\nHost: x\r\nX-Slow: ")
@@ -212,6 +210,9 @@ fn bad_http_clients_are_ended_and_harm_nobody() {
     let large = format!("GET /varz HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(2 << 20));
     assert_eq!(Reply::parse(&exchange(monitor, large.as_bytes())).status, 431);
     for stream in [&mut half, &mut silent] {
+        // A new client each time: an older one is PINGed meanwhile.
+        let mut client = server.client();
+        client.line("SUB foo 1");
         client.line("PUB foo 2\r\nhi");
         client.expect("MSG foo 1 2 | hi");
         let mut bytes = Vec::new();
@@ -224,7 +225,7 @@ fn bad_http_clients_are_ended_and_harm_nobody() {
         );
         assert!(started.elapsed() < PATIENCE, "not ended: {:?}", started.elapsed());
     }
-    client.barrier();
+    server.client().barrier();
     assert_eq!(get(monitor, "/healthz").status, 200);
 }
 
