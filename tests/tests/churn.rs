@@ -2,6 +2,10 @@
 //!
 //! The churn here is small; `scripts/churn` runs the same tests on a release build, with a million connects by
 //! `CHURN_CONNECTS`, and judges the memory of a connection, which a debug build does not.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the rate is printed, nothing depends on the clock"
+)]
 
 use std::time::Instant;
 
