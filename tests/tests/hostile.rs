@@ -53,7 +53,7 @@ fn answers_until_closed(server: &Server, bytes: &[u8]) -> Vec<String> {
     wire.send(bytes).unwrap_or_default();
     let mut answers = Vec::new();
     loop {
-        match wire.next(PATIENCE) {
+        match wire.next_said(PATIENCE) {
             Event::Frame(frame) => answers.push(frame.to_text()),
             Event::Closed => return answers,
             Event::Silence => panic!("the server neither answers nor closes; it said {answers:?}"),

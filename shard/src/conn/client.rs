@@ -220,6 +220,10 @@ impl Shard {
             return OpTurn::default();
         }
         if !(0..=PROTOCOL_ASYNC_INFO).contains(&protocol) {
+            tracing::error!(
+                "{} - invalid client protocol: CONNECT asks for level {protocol}, this server has 0 to {PROTOCOL_ASYNC_INFO}",
+                connection.label()
+            );
             self.refuse(
                 connection,
                 &ClientError::InvalidClientProtocol,
@@ -228,6 +232,10 @@ impl Shard {
             return OpTurn::default();
         }
         if no_responders && !headers {
+            tracing::error!(
+                "{} - no responders requires headers support: CONNECT asks for it without headers",
+                connection.label()
+            );
             let reason = CloseReason::NoRespondersRequiresHeaders;
             self.refuse(connection, &ClientError::NoRespondersRequiresHeaders, reason);
             return OpTurn::default();

@@ -39,6 +39,11 @@ pub(crate) async fn serve(shard: Rc<Shard>, stream: Stream, id: ConnectionId, is
     // The address of the proxy is nobody's business: INFO names none before the prefix came.
     shard.send_first_info(&connection, !is_proxied);
     if is_over {
+        tracing::error!(
+            "{} - maximum connections exceeded: there are {:?} already",
+            connection.label(),
+            shard.settings().connections_max.unwrap_or_default()
+        );
         shard.refuse(
             &connection,
             &ClientError::MaxConnectionsExceeded,
