@@ -30,8 +30,6 @@ pub const POOL_SIZE_MAX: usize = 16 * 1024 * 1024;
 pub const POOLED_BUFFER_SIZE_MAX: usize = 256 * 1024;
 /// Bytes of one piece of a connection's outbound queue; a longer message makes a longer piece.
 pub const OUTBOUND_PIECE_SIZE: usize = 64 * 1024;
-/// Payload size from which a message is written from the reader's buffer without a copy.
-pub const BORROWED_PAYLOAD_SIZE_MIN: usize = 8 * 1024;
 /// Closed connections whose details a shard keeps at most, whatever `max_closed_clients` asks for.
 pub const CLOSED_CONNECTIONS_MAX: usize = 100_000;
 /// How long a producer is held at most for one read because its consumers are behind.

@@ -13,6 +13,7 @@ use super::options::{Pin, WriteTimeout};
 use super::raw::{RawOptions, SHARDS_MAX};
 use super::table::{Key, Status, Table};
 use super::value::{Map, Node, Value};
+use crate::log::Format;
 
 /// Shortest `lame_duck_duration`.
 pub const LAME_DUCK_DURATION_MIN: Duration = Duration::from_secs(30);
@@ -197,6 +198,7 @@ impl Setting<'_> {
     fn store_log(&mut self, path: &str, raw: &mut RawOptions) -> Result<(), String> {
         match path {
             "logtime" => raw.logtime = Some(self.boolean()?),
+            "log_format" => raw.log_format = Some(self.log_format()?),
             "logtime_utc" => raw.logtime_utc = Some(self.boolean()?),
             "log_file" => raw.log_file = Some(self.text()?.into()),
             "log_size_limit" => raw.log_size_limit = Some(self.integer()?),
@@ -385,6 +387,14 @@ impl Setting<'_> {
         let duration_ns = self.duration_ns("lame_duck_grace_period")?;
         not_negative(duration_ns)
             .ok_or_else(|| "invalid lame_duck_grace_period, needs to be positive".to_owned())
+    }
+
+    fn log_format(&self) -> Result<Format, String> {
+        match self.text()?.as_str() {
+            "text" => Ok(Format::Text),
+            "json" => Ok(Format::Json),
+            _ => Err("log_format must be 'text' or 'json'".to_owned()),
+        }
     }
 
     fn write_timeout(&self) -> Result<WriteTimeout, String> {

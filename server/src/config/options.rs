@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::raw::RawOptions;
+use crate::log::Format;
 
 /// Every setting of a running server, valid and with defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +143,8 @@ pub struct LogOptions {
     pub traced_msg_size_max: usize,
     /// Lines carry the time. Key `logtime`.
     pub time: bool,
+    /// How lines look. Pinion's own key `log_format`.
+    pub format: Format,
     /// In UTC. Key `logtime_utc`.
     pub time_utc: bool,
     /// Key `log_file`.

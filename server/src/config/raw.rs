@@ -14,6 +14,7 @@ use super::options::{
     ClientListen, Cores, Identity, Limits, Liveness, LogOptions, MonitorListen, Operations, Options, Pin,
     Protocol, WriteTimeout,
 };
+use crate::log::Format;
 
 /// Address that clients connect to when none is written.
 pub const DEFAULT_HOST: &str = "0.0.0.0";
@@ -118,6 +119,8 @@ raw_options! {
     logtime: bool,
     /// `logtime_utc`.
     logtime_utc: bool,
+    /// `log_format`, Pinion's own.
+    log_format: Format,
     /// `log_file`; the empty text asks for none.
     log_file: PathBuf,
     /// `log_size_limit`; 0 and below switch rotation off.
@@ -277,6 +280,7 @@ impl RawOptions {
             traced_msg_size_max: count_or_zero(self.max_traced_msg_len),
             time: self.logtime.unwrap_or(true),
             time_utc: self.logtime_utc.unwrap_or(false),
+            format: self.log_format.unwrap_or_default(),
             file: non_empty_path(self.log_file.as_ref()),
             file_size_max: count_or_zero(self.log_size_limit),
             file_count_max: count_or_zero(self.log_max_num),

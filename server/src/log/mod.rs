@@ -119,7 +119,7 @@ impl LogOptions {
             .unwrap_or("pinion");
         Ok(LogOptions {
             destination,
-            format: Format::Text,
+            format: options.format,
             time: options.time,
             time_utc: options.time_utc,
             debug: options.debug,

@@ -12,12 +12,12 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::outbound::Outbound;
-use super::subscription::{Subscriber, Subscription};
+use super::subscription::Subscription;
 use crate::account::Account;
 use crate::ids::ConnectionId;
 use crate::io::{Stream, Time, WallTime};
 use crate::proto::{CloseReason, ConnKind, Connect};
-use crate::sublist::MatchResult;
+use crate::router::LastMatch;
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,13 +51,6 @@ impl Traffic {
         self.out_msgs += other.out_msgs;
         self.out_bytes += other.out_bytes;
     }
-}
-
-/// The last subject a connection published to, and who gets it.
-#[derive(Default)]
-pub(crate) struct LastMatch {
-    pub(crate) subject: Vec<u8>,
-    pub(crate) result: Option<Rc<MatchResult<Subscriber>>>,
 }
 
 /// A connection.

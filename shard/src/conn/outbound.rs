@@ -125,11 +125,6 @@ impl Outbound {
             self.advance(pending, pool);
         }
     }
-
-    /// A message that could not be written at once continues here: `rest` was not taken by the socket.
-    pub fn push_rest(&mut self, rest: &[u8], pool: &BufferPool) {
-        self.tail(pool).extend_from_slice(rest);
-    }
 }
 
 #[cfg(test)]

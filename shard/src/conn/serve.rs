@@ -17,7 +17,7 @@ use crate::ids::{AccountId, ConnectionId};
 use crate::io::{Point, Sabotage, Stream};
 use crate::limits;
 use crate::mesh::shards_of;
-use crate::proto::{ClientError, CloseReason, ConnKind, FirstOp, Limits, Parser};
+use crate::proto::{ClientError, CloseReason, ConnKind, FirstOp, Limits, Op, ParseError, Parser};
 use crate::runtime::Shard;
 
 /// How long a publisher is held because its consumer is behind: a little, or more when the consumer has
@@ -188,24 +188,22 @@ fn parse_batch(
 ) -> Batch {
     let mut input = bytes;
     loop {
-        let step = match parser.next(input) {
-            Ok(step) => step,
-            Err(error) => {
-                tracing::error!("{} - {error}", connection.label());
-                let reason = error.close_reason();
-                match error.reply() {
-                    Some(reply) => shard.refuse(connection, &reply, reason),
-                    None => shard.close(connection, reason),
-                }
-                return Batch::End(reason);
+        // The hot road: a plain PUB that lies whole in the buffer.
+        if let Some((publish, consumed)) = parser.next_publish(input) {
+            input = &input[consumed..];
+            shard.on_client_op(connection, &Op::Pub(publish));
+        } else {
+            let step = match parser.next(input) {
+                Ok(step) => step,
+                Err(error) => return refuse_input(shard, connection, &error),
+            };
+            input = &input[step.consumed..];
+            let Some(op) = step.op else { return Batch::More };
+            let turn = shard.on_client_op(connection, &op);
+            if let Some(headers) = turn.agreed_headers {
+                parser.set_headers(headers);
+                parser.set_first_op(FirstOp::Any);
             }
-        };
-        input = &input[step.consumed..];
-        let Some(op) = step.op else { return Batch::More };
-        let turn = shard.on_client_op(connection, &op);
-        if let Some(headers) = turn.agreed_headers {
-            parser.set_headers(headers);
-            parser.set_first_op(FirstOp::Any);
         }
         if let Some(reason) = connection.close_reason() {
             return Batch::End(reason);
@@ -218,6 +216,17 @@ fn parse_batch(
             return Batch::More;
         }
     }
+}
+
+/// What came is not the protocol: the client is told, the log says who and why.
+fn refuse_input(shard: &Rc<Shard>, connection: &Rc<Connection>, error: &ParseError) -> Batch {
+    tracing::error!("{} - {error}", connection.label());
+    let reason = error.close_reason();
+    match error.reply() {
+        Some(reply) => shard.refuse(connection, &reply, reason),
+        None => shard.close(connection, reason),
+    }
+    Batch::End(reason)
 }
 
 /// What an operation changed for the parser.

@@ -8,10 +8,12 @@
 //! visits a shard twice.
 
 mod deliver;
+mod last_match;
 mod publish;
 mod remote;
 mod requests;
 
 pub use deliver::Inbound;
+pub(crate) use last_match::LastMatch;
 pub(crate) use publish::Publication;
 pub(crate) use requests::OpenRequests;

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use super::deliver::Inbound;
+use super::last_match::LastMatch;
 use crate::account::Account;
 use crate::conn::{Connection, Subscriber};
 use crate::io::Sabotage;
 use crate::mesh::{shards_of, Message};
 use crate::runtime::Shard;
-use crate::sublist::{MatchResult, QueueMatch};
+use crate::sublist::QueueMatch;
 
 /// What a publication asks of the router.
 #[derive(Clone, Copy)]
@@ -23,7 +24,7 @@ impl Shard {
     /// Routes what `connection` published to everyone who wants it.
     pub(crate) fn publish(&self, connection: &Rc<Connection>, publication: &Publication<'_>) {
         let account = connection.account.borrow();
-        let result = last_match(connection, &account, publication.subject);
+        let result = LastMatch::find(&connection.last_match, &account, publication.subject);
         let message = Inbound {
             subject: publication.subject,
             reply: publication.reply,
@@ -167,20 +168,4 @@ enum Pick {
     Delivered,
     Shard(usize),
     Nobody,
-}
-
-/// Who gets a message to `subject`: the connection's last answer while it holds, else the list's.
-#[inline]
-fn last_match(connection: &Connection, account: &Account, subject: &[u8]) -> Rc<MatchResult<Subscriber>> {
-    let mut last = connection.last_match.borrow_mut();
-    if let Some(result) = &last.result {
-        if last.subject == subject && !result.is_stale() {
-            return Rc::clone(result);
-        }
-    }
-    let result = account.sublist.borrow_mut().matches(subject);
-    last.subject.clear();
-    last.subject.extend_from_slice(subject);
-    last.result = Some(Rc::clone(&result));
-    result
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::deliver::Inbound;
+use super::last_match::LastMatch;
 use crate::account::Account;
 use crate::conn::Subscriber;
 use crate::io::Sabotage;
@@ -47,7 +48,7 @@ impl Shard {
             message: envelope.message,
             origin: envelope.origin,
         };
-        let result = account.sublist.borrow_mut().matches(envelope.subject);
+        let result = LastMatch::find(self.mesh_match(), &account, envelope.subject);
         let mut delivered = false;
         if envelope.plain {
             for entry in &result.plain {

@@ -18,7 +18,7 @@ use crate::ids::{AccountId, ConnectionId, ShardId};
 use crate::io::{Gate, Io, Listener, Sabotage, Time, WallTime};
 use crate::mesh::{InterestChange, Mesh};
 use crate::proto::{CloseReason, Connect};
-use crate::router::OpenRequests;
+use crate::router::{LastMatch, OpenRequests};
 
 /// What a shard counted of itself.
 pub struct Counters {
@@ -150,6 +150,8 @@ pub struct Shard {
     pub(super) timers: Timers,
     pub(super) remote_stalls: RefCell<Vec<RemoteStall>>,
     requests: RefCell<OpenRequests>,
+    /// The last subject of a message from another shard, and who gets it here.
+    mesh_match: RefCell<LastMatch>,
     next_subscription: Cell<u64>,
     /// Everything that runs on this shard for its connections.
     pub(super) gate: Gate,
@@ -229,6 +231,7 @@ impl Shard {
             timers: Timers::default(),
             remote_stalls: RefCell::default(),
             requests: RefCell::default(),
+            mesh_match: RefCell::default(),
             next_subscription: Cell::new(1),
             gate: Gate::default(),
             is_stopping: Cell::new(false),
@@ -288,6 +291,10 @@ impl Shard {
     #[inline]
     pub(crate) fn pool(&self) -> &BufferPool {
         &self.pool
+    }
+
+    pub(crate) fn mesh_match(&self) -> &RefCell<LastMatch> {
+        &self.mesh_match
     }
 
     pub(crate) fn requests(&self) -> &RefCell<OpenRequests> {

@@ -48,6 +48,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("trace_headers", "true"),
     ("logtime", "false"),
     ("logtime_utc", "true"),
+    ("log_format", "json"),
     ("log_file", "/tmp/x.log"),
     ("log_size_limit", "10mb"),
     ("log_max_num", "5"),
@@ -267,6 +268,7 @@ fn wrong_values_are_named() {
             "invalid write_deadline, needs to be positive",
         ),
         ("write_deadline: 9999999999999", "write_deadline value is too big"),
+        ("log_format: xml", "log_format must be 'text' or 'json'"),
         (
             "write_timeout: x",
             "write_timeout must be 'default', 'close' or 'retry'",
