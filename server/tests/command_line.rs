@@ -256,13 +256,17 @@ struct Victim(Child);
 
 impl Victim {
     fn start() -> Victim {
-        Victim(
-            Command::new("sleep")
-                .arg("600")
-                .stdin(Stdio::null())
-                .spawn()
-                .expect("sleep is on PATH"),
-        )
+        // A signal this process was started to ignore (nohup, some CI) would be ignored by its children too.
+        let child = Command::new("env")
+            .args(["--default-signal", "sleep", "600"])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("env is on PATH");
+        let name = format!("/proc/{}/comm", child.id());
+        while std::fs::read_to_string(&name).expect("the child runs").trim() != "sleep" {
+            std::thread::yield_now();
+        }
+        Victim(child)
     }
 }
 
