@@ -48,29 +48,34 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A finding that keeps the server from starting.
     pub fn error(at: Option<Position>, text: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            severity: Severity::Error,
-            at,
-            text: text.into(),
-        }
+        Diagnostic::new(Severity::Error, at, text.into())
     }
 
     /// A finding that the peer warns about.
     pub fn warning(at: Option<Position>, text: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            severity: Severity::Warning,
-            at,
-            text: text.into(),
-        }
+        Diagnostic::new(Severity::Warning, at, text.into())
+    }
+
+    /// Names and values of a file may hold line breaks and worse; a finding shows them escaped.
+    fn new(severity: Severity, at: Option<Position>, text: String) -> Diagnostic {
+        let text = if text.contains(char::is_control) {
+            let escape = |c: char| {
+                if c.is_control() {
+                    c.escape_default().collect()
+                } else {
+                    String::from(c)
+                }
+            };
+            text.chars().map(escape).collect()
+        } else {
+            text
+        };
+        Diagnostic { severity, at, text }
     }
 
     /// A known key without effect.
     pub fn notice(at: Option<Position>, text: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            severity: Severity::Notice,
-            at,
-            text: text.into(),
-        }
+        Diagnostic::new(Severity::Notice, at, text.into())
     }
 }
 
@@ -80,5 +85,21 @@ impl fmt::Display for Diagnostic {
             Some(at) => write!(f, "{at}: {}", self.text),
             None => f.write_str(&self.text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a file names may hold line breaks; the finding is one line all the same.
+    #[test]
+    fn finding_is_one_line_whatever_it_names() {
+        let found = crate::config::parse_bytes(b"include \"a\nb\x1b\" # \n\nx: 1")
+            .expect_err("there is no such file");
+        let texts: Vec<String> = found.iter().map(Diagnostic::to_string).collect();
+        assert_eq!(texts.len(), 1, "{texts:?}");
+        assert!(texts[0].contains("a\\nb"), "{texts:?}");
+        assert!(!texts[0].contains(char::is_control), "{texts:?}");
     }
 }
