@@ -35,8 +35,8 @@ impl Inbound<'_> {
     }
 }
 
-/// A consumer that is behind, as its publishers are told.
-fn is_behind(pending_size: usize, pending_size_max: usize) -> bool {
+/// A consumer that is behind: its publishers are held for a moment.
+pub(super) fn is_behind(pending_size: usize, pending_size_max: usize) -> bool {
     pending_size > pending_size_max / 4 * 3
 }
 

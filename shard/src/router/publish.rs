@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::deliver::Inbound;
+use super::deliver::{is_behind, Inbound};
 use super::last_match::LastMatch;
 use crate::account::Account;
 use crate::conn::{Connection, Subscriber};
@@ -111,7 +111,7 @@ impl Shard {
     /// Notes a consumer that is behind, so that its publisher is held after this batch.
     fn note_behind(&self, publisher: &Rc<Connection>, consumer: &Rc<Connection>) {
         let settings = self.settings_ref();
-        if !settings.stalls_producers || consumer.pending_size() <= settings.pending_size_max / 4 * 3 {
+        if !settings.stalls_producers || !is_behind(consumer.pending_size(), settings.pending_size_max) {
             return;
         }
         if !Rc::ptr_eq(publisher, consumer) {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::deliver::Inbound;
+use super::deliver::{is_behind, Inbound};
 use super::last_match::LastMatch;
 use crate::account::Account;
 use crate::conn::Subscriber;
@@ -168,7 +168,7 @@ impl Shard {
     fn note_behind_remote(&self, envelope: &Message<'_>, subscription: &crate::conn::Subscription) {
         let settings = self.settings_ref();
         let consumer = &subscription.connection;
-        if settings.stalls_producers && consumer.pending_size() > settings.pending_size_max / 4 * 3 {
+        if settings.stalls_producers && is_behind(consumer.pending_size(), settings.pending_size_max) {
             self.note_remote_stall(envelope.origin_shard, envelope.origin, consumer);
         }
     }

@@ -180,7 +180,8 @@ impl Shard {
         let deadline = self.settings_ref().write_deadline;
         let (label, pending) = (connection.label(), connection.pending_size());
         tracing::info!(
-            "{label} - Slow Consumer Detected: WriteDeadline of {deadline:?} exceeded with {pending} bytes pending, busiest subscription {:?}",
+            "{label} - Slow Consumer Detected: WriteDeadline of {deadline:?} exceeded with {pending} bytes pending, account {:?}, busiest subscription {:?}",
+            connection.account().name,
             most_pending(connection),
         );
         match self.settings_ref().write_timeout {
