@@ -8,7 +8,7 @@ use super::serve::OpTurn;
 use super::subscription::Subscription;
 use crate::ids::AccountId;
 use crate::proto::connect::PROTOCOL_ASYNC_INFO;
-use crate::proto::{writer, ClientError, CloseReason, Connect, Op, Sub, Unsub};
+use crate::proto::{writer, ClientError, CloseReason, Connect, Info, Op, Sub, Unsub};
 use crate::router::Publication;
 use crate::runtime::Shard;
 use crate::subject::{is_valid_literal, token_count};
@@ -267,20 +267,24 @@ impl Shard {
 
     /// Sends the INFO that opens the connection.
     pub(super) fn send_first_info(&self, connection: &Rc<Connection>, with_client_ip: bool) {
-        let mut info = self.settings_ref().info.clone();
-        info.client_id = connection.id.0;
-        info.pinion_shard = Some(self.id().0);
+        let mut info = self.info_for(connection);
         if with_client_ip {
             info.client_ip = connection.peer().ip().to_string();
         }
         self.enqueue(connection, |out| info.write_line(out));
     }
 
-    /// Sends INFO again; `is_connect_info`: the one after the first PONG, which names the account.
-    pub(crate) fn send_info(&self, connection: &Rc<Connection>, is_connect_info: bool) {
+    /// INFO with what is this connection's own; its address is for the caller to add.
+    fn info_for(&self, connection: &Connection) -> Info {
         let mut info = self.settings_ref().info.clone();
         info.client_id = connection.id.0;
         info.pinion_shard = Some(self.id().0);
+        info
+    }
+
+    /// Sends INFO again; `is_connect_info`: the one after the first PONG, which names the account.
+    pub(crate) fn send_info(&self, connection: &Rc<Connection>, is_connect_info: bool) {
+        let mut info = self.info_for(connection);
         info.client_ip = connection.peer().ip().to_string();
         if is_connect_info {
             let account = connection.account();

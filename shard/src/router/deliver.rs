@@ -30,7 +30,7 @@ impl Inbound<'_> {
             Some(size) if with_headers => {
                 writer::hmsg(out, self.subject, sid, self.reply, size, self.message);
             }
-            Some(size) => writer::msg(out, self.subject, sid, self.reply, &self.message[size..]),
+            Some(size) => writer::hmsg_stripped(out, self.subject, sid, self.reply, size, self.message),
         }
     }
 }
