@@ -45,12 +45,6 @@ impl Shard {
                 Subscriber::Remote { shard, .. } => remote |= 1 << shard.index(),
             }
         }
-        if remote == 0 && result.queues.is_empty() {
-            if !delivered {
-                self.nobody(connection, &account, publication);
-            }
-            return;
-        }
         let mut picked = Vec::new();
         for queue in &result.queues {
             match self.pick_member(queue, &message) {
