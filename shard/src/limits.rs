@@ -19,8 +19,8 @@ pub const CREDIT_SIZE: usize = 1024 * 1024;
 /// Bytes of answers to mesh input (hand-ons, not delivered, stall) kept for one full lane. Beyond:
 /// dropped and counted.
 pub const ANSWER_OVERFLOW_SIZE_MAX: usize = 4 * 1024 * 1024;
-/// Requests to several shards whose "not delivered" answers are counted at the same time. Beyond: the
-/// oldest gets no 503.
+/// Requests in several parts (shards, queue groups) whose "not delivered" answers are counted at the same time.
+/// Beyond: the oldest gets no 503.
 pub const OPEN_REQUESTS_MAX: usize = 4096;
 /// Empty buffers a shard keeps for outbound data, by count; the rest goes back to the allocator.
 pub const POOLED_BUFFERS_MAX: usize = 2048;

@@ -21,7 +21,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::ExitCode;
 
 /// Hits a long run must have seen: a fault or a bound that never happens is not tested.
-const MUST_HIT: [&str; 37] = [
+const MUST_HIT: [&str; 39] = [
     "auto_unsubscribed",
     "bell_delay",
     "bell_rung",
@@ -34,6 +34,7 @@ const MUST_HIT: [&str; 37] = [
     "connections_lost",
     "credit_exhausted",
     "hand_on",
+    "hand_on_of_request",
     "held_by_partition",
     "interleave_announced_not_rung",
     "interleave_between_lanes",
@@ -45,6 +46,7 @@ const MUST_HIT: [&str; 37] = [
     "messages",
     "no_responders",
     "not_delivered",
+    "not_delivered_parts",
     "partial_read",
     "partial_write",
     "partition",

@@ -33,6 +33,8 @@ fn seeds_of(sabotage: Sabotage) -> u64 {
         Sabotage::WriteWhileHeld => 2_000,
         // Need a queue group whose last member on a shard leaves while a message is on its way to it.
         Sabotage::DropAHandOn | Sabotage::DoubleDeliveryOnHandOn => 300,
+        // The same, of several groups at once, and the message a request.
+        Sabotage::AnswerForOnePart | Sabotage::HandOnWithoutTheRequest => 300,
         Sabotage::NeverHandBack | Sabotage::ServeTheClosed => 500,
         Sabotage::SleepWithoutLooking => 300,
         _ => 100,

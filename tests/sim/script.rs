@@ -109,9 +109,20 @@ async fn act(
                 client.unsubscribe(subscriptions.swap_remove(index));
             }
         }
-        57..=79 => {
+        57..=77 => {
             client.sync().await;
             poke_others(io, stage, character, ">");
+        }
+        78..=79 => {
+            // A member of every group, gone while requests are on their way to it.
+            let subject = dice.pick(&SUBJECTS);
+            let members = QUEUES.map(|queue| client.subscribe(subject, Some(queue), None));
+            client.sync().await;
+            poke_others(io, stage, character, subject);
+            for member in members {
+                client.unsubscribe(member);
+            }
+            poke_others(io, stage, character, subject);
         }
         80..=89 => {
             io.sleep(Duration::from_micros(dice.below(3_000))).await;

@@ -48,6 +48,10 @@ pub enum Sabotage {
     AnswerThoughDelivered,
     /// "Nobody here" is not told.
     ForgetToAnswer,
+    /// "Nobody here" is told for one part of a request though several ended.
+    AnswerForOnePart,
+    /// Who takes what was handed on does not know that its origin waits for word.
+    HandOnWithoutTheRequest,
     /// A connection that was closed while it waited for credit is served once more.
     ServeTheClosed,
     /// A closed connection keeps its subscriptions.
@@ -56,7 +60,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// Each of them.
-    pub const ALL: [Sabotage; 23] = [
+    pub const ALL: [Sabotage; 25] = [
         Sabotage::SkipALane,
         Sabotage::FlushBeforeInterest,
         Sabotage::DataBeforeInterest,
@@ -78,6 +82,8 @@ impl Sabotage {
         Sabotage::CountOneMore,
         Sabotage::AnswerThoughDelivered,
         Sabotage::ForgetToAnswer,
+        Sabotage::AnswerForOnePart,
+        Sabotage::HandOnWithoutTheRequest,
         Sabotage::ServeTheClosed,
         Sabotage::KeepSubscriptions,
     ];

@@ -29,7 +29,8 @@ pub struct Message<'a> {
     pub plain: bool,
     /// Looks for a queue member only: another shard could not deliver it.
     pub hand_on: bool,
-    /// The origin wants to know when nobody got it. Not 0: the number of its open request.
+    /// The origin wants to know when nobody got it. Not 0: the number of its open request. What this
+    /// envelope asks for, [`Message::parts`], is answered for by who takes it.
     pub request: u32,
     /// Shards that were asked already (bits); a hand-on goes to others only.
     pub visited: u64,
@@ -41,6 +42,13 @@ pub struct Message<'a> {
     pub header_size: Option<usize>,
     /// Headers and payload.
     pub message: &'a [u8],
+}
+
+impl Message<'_> {
+    /// What it asks of its target, counted: its plain subscriptions, and each of `groups` groups.
+    pub(crate) fn parts(plain: bool, groups: usize) -> u32 {
+        u32::from(plain) + u32::try_from(groups).expect("groups of one envelope are far below 2^32")
+    }
 }
 
 /// The queue groups a message was picked for at this target.
@@ -63,12 +71,14 @@ impl<'a> Iterator for Groups<'a> {
 pub enum Envelope<'a> {
     /// Deliver this to the plain subscriptions (if it says so) and one member of each group.
     Message(Message<'a>, Groups<'a>),
-    /// Nobody here got the request.
+    /// Nobody here got some parts of the request, or all.
     NotDelivered {
         /// Who asked.
         origin: ConnectionId,
         /// The number of the open request.
         request: u32,
+        /// How many of its parts.
+        parts: u32,
         /// Where it was sent to.
         subject: &'a [u8],
         /// Where the 503 goes.
@@ -91,6 +101,7 @@ struct Head {
     header_size: usize,
     message_size: usize,
     request: u32,
+    parts: u32,
     origin: u64,
     visited: u64,
     origin_shard: u16,
@@ -117,6 +128,7 @@ impl Head {
         head[32..40].copy_from_slice(&self.origin.to_le_bytes());
         head[40..48].copy_from_slice(&self.visited.to_le_bytes());
         head[48..52].copy_from_slice(&u32_of(self.groups_size).to_le_bytes());
+        head[52..56].copy_from_slice(&self.parts.to_le_bytes());
         out.reserve(total);
         out.extend_from_slice(&head);
     }
@@ -141,6 +153,7 @@ impl Head {
                 origin: u64_at(32),
                 visited: u64_at(40),
                 groups_size: size(48),
+                parts: u32_at(52),
             },
             size(0),
         )
@@ -176,6 +189,7 @@ pub(crate) fn append_message<'g>(
         header_size: message.header_size.unwrap_or(0),
         message_size: message.message.len(),
         request: message.request,
+        parts: 0,
         origin: message.origin.0,
         visited: message.visited,
         origin_shard: message.origin_shard,
@@ -191,11 +205,12 @@ pub(crate) fn append_message<'g>(
     out.extend_from_slice(message.message);
 }
 
-/// Appends the answer that nobody got a request.
+/// Appends the answer that nobody got `parts` of a request.
 pub(crate) fn append_not_delivered(
     out: &mut Vec<u8>,
     origin: ConnectionId,
     request: u32,
+    parts: u32,
     subject: &[u8],
     reply: &[u8],
 ) {
@@ -209,6 +224,7 @@ pub(crate) fn append_not_delivered(
         header_size: 0,
         message_size: 0,
         request,
+        parts,
         origin: origin.0,
         visited: 0,
         origin_shard: 0,
@@ -230,6 +246,7 @@ pub(crate) fn append_stall(out: &mut Vec<u8>, origin: ConnectionId) {
         header_size: 0,
         message_size: 0,
         request: 0,
+        parts: 0,
         origin: origin.0,
         visited: 0,
         origin_shard: 0,
@@ -280,6 +297,7 @@ impl<'a> Iterator for Envelopes<'a> {
             KIND_NOT_DELIVERED => Envelope::NotDelivered {
                 origin,
                 request: head.request,
+                parts: head.parts,
                 subject,
                 reply,
             },
@@ -311,7 +329,7 @@ mod tests {
             message: b"hhpayload",
         };
         append_message(&mut out, &message, [b"q1".as_slice(), b"".as_slice()].into_iter());
-        append_not_delivered(&mut out, ConnectionId(1), 2, b"s", b"reply");
+        append_not_delivered(&mut out, ConnectionId(1), 2, 3, b"s", b"reply");
         append_stall(&mut out, ConnectionId(4));
         let mut read = Envelopes(&out);
         let Some(Envelope::Message(got, groups)) = read.next() else {
@@ -322,6 +340,7 @@ mod tests {
         let Some(Envelope::NotDelivered {
             origin: ConnectionId(1),
             request: 2,
+            parts: 3,
             subject: b"s",
             reply: b"reply",
         }) = read.next()

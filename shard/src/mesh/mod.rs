@@ -237,17 +237,18 @@ impl Mesh {
         append(link.open_batch());
     }
 
-    /// As [`Mesh::send_answer`]: nobody here got the request.
+    /// As [`Mesh::send_answer`]: nobody here got these parts of the request.
     pub fn send_not_delivered(
         &self,
         target: usize,
         origin: ConnectionId,
         request: u32,
+        parts: u32,
         subject: &[u8],
         reply: &[u8],
     ) {
         self.send_answer(target, |out| {
-            envelope::append_not_delivered(out, origin, request, subject, reply)
+            envelope::append_not_delivered(out, origin, request, parts, subject, reply)
         });
     }
 

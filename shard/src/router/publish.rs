@@ -62,7 +62,7 @@ impl Shard {
         }
         let wants_answer = !delivered && publication.reply.is_some() && connection.no_responders.get();
         let request = if wants_answer {
-            self.open_request(targets.count_ones())
+            self.open_request(remote.count_ones() + Message::parts(false, picked.len()))
         } else {
             0
         };

@@ -19,13 +19,10 @@ impl Shard {
             Envelope::NotDelivered {
                 origin,
                 request,
+                parts,
                 subject,
                 reply,
-            } => {
-                if self.close_request_answer(request) {
-                    self.not_delivered(origin, subject, reply);
-                }
-            }
+            } => self.not_delivered(origin, request, parts, subject, reply),
             Envelope::Stall { origin } => {
                 if let Some(connection) = self.connection(origin) {
                     connection.hold_asked.set(true);
@@ -39,6 +36,7 @@ impl Shard {
             self.counters()
                 .unknown_account
                 .set(self.counters().unknown_account.get() + 1);
+            self.answer_nobody(envelope, Message::parts(envelope.plain, groups.count()));
             return;
         };
         let message = Inbound {
@@ -68,38 +66,49 @@ impl Shard {
                 unserved.push(name);
             }
         }
-        let mut handed_on = 0;
-        // Only one of several groups' targets could answer for the request, and it cannot know of the others.
-        let carries_request = !delivered && unserved.len() == 1;
+        // Who delivered keeps the request; else each part goes with its group, or ends here.
+        let request = if delivered { 0 } else { envelope.request };
+        let mut ended = Message::parts(envelope.plain, 0);
         for name in unserved {
-            if self.hand_on(&account, &result, name, envelope, carries_request) {
-                handed_on += 1;
-            } else {
+            if !self.hand_on(&account, &result, name, envelope, request) {
+                ended += 1;
                 self.counters()
                     .hand_ons_dropped
                     .set(self.counters().hand_ons_dropped.get() + 1);
             }
         }
-        let (answers_always, answers_never) = (
-            self.io().sabotaged(Sabotage::AnswerThoughDelivered),
-            self.io().sabotaged(Sabotage::ForgetToAnswer),
-        );
-        let is_nobody = (!delivered && handed_on == 0) || answers_always;
-        if is_nobody && !answers_never && envelope.request != 0 {
-            self.io().hit("not_delivered");
-            if let Some(reply) = envelope.reply {
-                let (origin, request) = (envelope.origin, envelope.request);
-                let origin_shard = usize::from(envelope.origin_shard);
-                if origin_shard == self.id().index() {
-                    // It was handed on until it came back.
-                    if self.close_request_answer(request) {
-                        self.not_delivered(origin, envelope.subject, reply);
-                    }
-                    return;
-                }
-                self.mesh()
-                    .send_not_delivered(origin_shard, origin, request, envelope.subject, reply);
-            }
+        if self.io().sabotaged(Sabotage::AnswerThoughDelivered) {
+            self.answer_nobody(envelope, ended.max(1));
+        } else if !delivered && ended > 0 {
+            self.answer_nobody(envelope, ended);
+        }
+    }
+
+    /// Tells the origin that nobody here got these parts of its request, if it wants to know.
+    fn answer_nobody(&self, envelope: &Message<'_>, parts: u32) {
+        let (Some(reply), true) = (envelope.reply, envelope.request != 0) else {
+            return;
+        };
+        if self.io().sabotaged(Sabotage::ForgetToAnswer) {
+            return;
+        }
+        self.io().hit("not_delivered");
+        if parts > 1 {
+            self.io().hit("not_delivered_parts");
+        }
+        let parts = if self.io().sabotaged(Sabotage::AnswerForOnePart) {
+            1
+        } else {
+            parts
+        };
+        let (origin, request) = (envelope.origin, envelope.request);
+        let origin_shard = usize::from(envelope.origin_shard);
+        if origin_shard == self.id().index() {
+            // It was handed on until it came back.
+            self.not_delivered(origin, request, parts, envelope.subject, reply);
+        } else {
+            self.mesh()
+                .send_not_delivered(origin_shard, origin, request, parts, envelope.subject, reply);
         }
     }
 
@@ -120,15 +129,15 @@ impl Shard {
         self.deliver(subscription, message) || self.deliver_to_sibling(queue, first, message)
     }
 
-    /// Sends the message for one group to a shard that was not asked yet. `carries_request`: that shard
-    /// answers the origin in our place when it has nobody either.
+    /// Sends the message for one group to a shard that was not asked yet. With a `request` that shard answers
+    /// the origin in our place when it has nobody either.
     fn hand_on(
         &self,
         account: &Rc<Account>,
         result: &MatchResult<Subscriber>,
         name: &[u8],
         envelope: &Message<'_>,
-        carries_request: bool,
+        request: u32,
     ) -> bool {
         let visited = envelope.visited | 1 << self.id().index();
         let Some(queue) = find_queue(result, name) else {
@@ -148,11 +157,18 @@ impl Shard {
             account: account.id,
             plain: false,
             hand_on: true,
-            request: if carries_request { envelope.request } else { 0 },
+            request: if self.io().sabotaged(Sabotage::HandOnWithoutTheRequest) {
+                0
+            } else {
+                request
+            },
             visited,
             ..*envelope
         };
         self.io().hit("hand_on");
+        if request != 0 {
+            self.io().hit("hand_on_of_request");
+        }
         if self.io().sabotaged(Sabotage::DropAHandOn) {
             return true;
         }

@@ -1,8 +1,12 @@
 //! Requests that went to other shards and may come back undelivered: the 503 of "no responders".
 //!
-//! Owns: the count of targets that have not said "nobody here". Targets that delivered say nothing, so
-//! entries of answered requests stay until newer ones push them out.
-//! Invariants: numbers are never 0; at most `OPEN_REQUESTS_MAX` are kept.
+//! A request goes out in *parts*: at each target its plain subscriptions are one, and each queue group picked
+//! there is one. A part ends where it was delivered, or where nobody is left to hand it on to; it is never split.
+//! Who delivers any part of an envelope says nothing and keeps the others too; who delivers none gives back those that
+//! end there. When all parts came back, nobody got the request.
+//!
+//! Owns: the count of parts that have not come back. Entries of answered requests stay until newer ones push them out.
+//! Invariants: numbers are never 0; at most `OPEN_REQUESTS_MAX` are kept; no more parts come back than went out.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -14,21 +18,21 @@ use crate::limits;
 use crate::proto::writer;
 use crate::runtime::Shard;
 
-/// The open requests of one shard that went to more than one target.
+/// The open requests of one shard that went out in more than one part.
 #[derive(Default)]
 pub(crate) struct OpenRequests {
     /// Number of the first entry in `waiting`.
     first: u32,
-    /// Targets left that have not said "nobody here".
+    /// Parts that have not come back.
     waiting: VecDeque<u32>,
 }
 
-/// A request to a single target needs no entry: its one answer decides.
+/// A request in a single part needs no entry: its one answer decides.
 const SINGLE: u32 = u32::MAX;
 
 impl OpenRequests {
-    fn open(&mut self, targets: u32) -> u32 {
-        if targets == 1 {
+    fn open(&mut self, parts: u32) -> u32 {
+        if parts == 1 {
             return SINGLE;
         }
         if self.waiting.len() == limits::OPEN_REQUESTS_MAX {
@@ -39,12 +43,12 @@ impl OpenRequests {
             self.first = 1;
             self.waiting.clear();
         }
-        self.waiting.push_back(targets);
+        self.waiting.push_back(parts);
         self.first + u32::try_from(self.waiting.len()).expect("bounded by OPEN_REQUESTS_MAX") - 1
     }
 
-    /// One target had nobody; `true`: it was the last.
-    fn answer(&mut self, request: u32) -> bool {
+    /// Nobody got these parts; `true`: they were the last.
+    fn answer(&mut self, request: u32, parts: u32) -> bool {
         if request == SINGLE {
             return true;
         }
@@ -54,22 +58,30 @@ impl OpenRequests {
         let Some(left) = self.waiting.get_mut(at as usize) else {
             return false;
         };
-        *left = left.saturating_sub(1);
-        *left == 0
+        // A number that was given again after 2^32 of them may meet an old answer.
+        let was_open = *left > 0;
+        *left = left.saturating_sub(parts);
+        was_open && *left == 0
     }
 }
 
 impl Shard {
-    pub(super) fn open_request(&self, targets: u32) -> u32 {
-        self.requests().borrow_mut().open(targets)
+    pub(super) fn open_request(&self, parts: u32) -> u32 {
+        self.requests().borrow_mut().open(parts)
     }
 
-    pub(super) fn close_request_answer(&self, request: u32) -> bool {
-        self.requests().borrow_mut().answer(request)
-    }
-
-    /// No shard delivered the request of `origin`.
-    pub(super) fn not_delivered(&self, origin: ConnectionId, subject: &[u8], reply: &[u8]) {
+    /// Nobody got `parts` of the request of `origin`, a connection of this shard.
+    pub(super) fn not_delivered(
+        &self,
+        origin: ConnectionId,
+        request: u32,
+        parts: u32,
+        subject: &[u8],
+        reply: &[u8],
+    ) {
+        if !self.requests().borrow_mut().answer(request, parts) {
+            return;
+        }
         if let Some(connection) = self.connection(origin) {
             let account = connection.account();
             self.send_no_responders(&connection, &account, subject, reply);
@@ -103,20 +115,21 @@ impl Shard {
 mod tests {
     use super::*;
 
-    /// The last of several "nobody" answers decides; a single target's decides at once; old ones are forgotten.
+    /// The part that comes back last decides, a single one at once, and once; old requests are forgotten.
     #[test]
-    fn last_answer_decides() {
+    fn last_part_decides() {
         let mut open = OpenRequests::default();
-        assert!(open.answer(SINGLE));
-        let request = open.open(2);
+        assert!(open.answer(SINGLE, 1));
+        let request = open.open(4);
         assert!(request != 0);
-        assert!(!open.answer(request));
-        assert!(open.answer(request));
+        assert!(!open.answer(request, 1));
+        assert!(!open.answer(request, 2));
+        assert!(open.answer(request, 1));
+        assert!(!open.answer(request, 1));
         let old = open.open(2);
         for _ in 0..limits::OPEN_REQUESTS_MAX {
             open.open(2);
         }
-        assert!(!open.answer(old));
-        assert!(!open.answer(old));
+        assert!(!open.answer(old, 2));
     }
 }

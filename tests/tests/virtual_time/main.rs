@@ -3,6 +3,7 @@
 //! Every test runs a whole server in simulation: hours pass in moments, and a time is exact up to the slack of the
 //! server's timers. Not here: bad weather and many seeds (`tests/sim`), real sockets (the other tests).
 
+mod requests;
 mod stage;
 
 use std::rc::Rc;

@@ -65,12 +65,21 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts a server of `shard_count` shards.
-    pub(crate) fn start(shard_count: usize, change: impl FnOnce(&mut Settings)) -> Self {
-        let plan = Plan {
+    /// Calm weather, small sockets.
+    pub(crate) fn plan() -> Plan {
+        Plan {
             socket_capacity: (SOCKET_SIZE, SOCKET_SIZE),
             ..Plan::calm()
-        };
+        }
+    }
+
+    /// Starts a server of `shard_count` shards in calm weather.
+    pub(crate) fn start(shard_count: usize, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_in(Self::plan(), shard_count, change)
+    }
+
+    /// Starts a server of `shard_count` shards in a world that does what `plan` says.
+    pub(crate) fn start_in(plan: Plan, shard_count: usize, change: impl FnOnce(&mut Settings)) -> Self {
         let world = SimWorld::with_plan(1, plan);
         let mut settings = settings();
         change(&mut settings);
@@ -179,6 +188,11 @@ impl Stage {
     /// Sums a counter over the shards.
     pub(crate) fn sum(&self, counter: impl Fn(&Shard) -> u64) -> u64 {
         self.shards.iter().map(|shard| counter(shard)).sum()
+    }
+
+    /// How often something of this name happened.
+    pub(crate) fn hits(&self, name: &str) -> u64 {
+        self.world.hits().get(name).copied().unwrap_or(0)
     }
 
     /// Why connections were closed, in the order of shards.
