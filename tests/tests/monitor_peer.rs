@@ -299,11 +299,13 @@ fn pages_say_what_the_peers_say() {
     drop((peer.server, ours.server));
 }
 
-/// Keys come in the peer's order: people read these pages, and some scripts cut them.
+/// Keys come in the peer's order and as far indented: people read these pages, and some scripts cut them.
 #[test]
 fn keys_stand_in_the_peers_order() {
     let Some((peer, ours)) = programs() else { return };
     let (peer, ours) = (busy(&peer), busy(&ours));
+    let health = |monitor| get(monitor, "/healthz").body;
+    assert_eq!(health(peer.monitor), health(ours.monitor));
     for path in [
         "/varz",
         "/connz?auth=1&state=all",

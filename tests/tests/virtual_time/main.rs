@@ -115,6 +115,44 @@ fn fast_producer_is_held_while_its_consumer_is_behind() {
     assert_eq!(stage.close_reasons(), []);
 }
 
+/// A connection that broke while nobody read it is found by who writes to it.
+#[test]
+fn broken_connection_is_found_by_a_write() {
+    let stage = Stage::start(1, |settings| settings.pending_size_max = PENDING_SIZE_MAX);
+    let (_consumer, publisher) = consumer_and_publisher(&stage);
+    let other = stage.client();
+    publisher.send("SUB news 1\r\n");
+    publish_until_behind(&stage, &publisher);
+    // Held for this read: the server does not look at what the connection says.
+    publisher.publish("s", 1000);
+    stage.pass(ms(1));
+    publisher.reset();
+    stage.pass(ms(1));
+    assert_eq!(stage.close_reasons(), []);
+    other.publish("news", 10);
+    assert!(stage.round_trip(&other) < MOMENT);
+    assert_eq!(stage.close_reasons(), [CloseReason::WriteError]);
+}
+
+/// The round trip of a connection is first guessed from its CONNECT, then measured from PING to PONG.
+#[test]
+fn round_trip_is_measured() {
+    let stage = Stage::start(1, |_| ());
+    let client = stage.connect();
+    stage.pass(ms(70));
+    client.send("CONNECT {\"verbose\":false}\r\n");
+    stage.pass(MOMENT);
+    let guess = stage.connection(0).rtt();
+    assert_about(guess, ms(71), ms(1), "from the accept to CONNECT");
+    stage.pass(s(3));
+    assert_eq!(client.count("PING"), 1);
+    let kept = stage.now() - client.times_of("PING")[0];
+    assert_eq!(stage.connection(0).rtt(), guess);
+    client.send("PONG\r\n");
+    stage.pass(MOMENT);
+    assert_about(stage.connection(0).rtt(), kept, MOMENT, "from PING to PONG");
+}
+
 /// The same over two shards: the consumer's shard asks the publisher's to hold it.
 #[test]
 fn fast_producer_on_another_shard_is_held() {

@@ -149,6 +149,7 @@ impl Stage {
             read_waker: RefCell::default(),
             lines: RefCell::default(),
             ended: Cell::new(None),
+            stream: RefCell::default(),
         });
         let address = SimIo::address_of(self.host, PORT);
         io.spawn(Queue::Hot, Rc::clone(&client).run(address));
@@ -214,6 +215,7 @@ pub(crate) struct Client {
     read_waker: RefCell<Option<Waker>>,
     lines: RefCell<Vec<(Duration, String)>>,
     ended: Cell<Option<Duration>>,
+    stream: RefCell<Option<Rc<SimStream>>>,
 }
 
 impl Client {
@@ -237,6 +239,11 @@ impl Client {
         self.pause.set(pause);
         self.is_reading.set(true);
         wake(&self.read_waker);
+    }
+
+    /// Breaks its connection, both ways at once.
+    pub(crate) fn reset(&self) {
+        self.stream.borrow().as_ref().expect("it is connected").reset();
     }
 
     /// How many lines it got that begin with `start`. A payload without line breaks is a line as well.
@@ -269,6 +276,7 @@ impl Client {
             return;
         };
         let stream = Rc::new(stream);
+        *self.stream.borrow_mut() = Some(Rc::clone(&stream));
         self.io
             .spawn(Queue::Hot, Rc::clone(&self).write_loop(Rc::clone(&stream)));
         self.read_loop(&stream).await;
