@@ -15,14 +15,19 @@ use crate::proto::CloseReason;
 pub struct LameDuck {
     /// From the INFO that says so to the first close.
     pub grace_period: Duration,
-    /// Over which the clients are closed.
+    /// Over which the clients of all shards are closed.
     pub duration: Duration,
 }
 
-/// The longest wait between two closes.
+/// The longest wait between two closes of a server.
 const INTERVAL_MAX: Duration = Duration::from_secs(1);
-/// The shortest: with more clients several are closed at once.
+/// The shortest wait between two closes of a shard: with more clients several are closed at once.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
+/// As a divisor: at least 1.
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX).max(1)
+}
 
 impl Shard {
     /// Whether new clients are taken.
@@ -51,25 +56,30 @@ impl Shard {
         });
     }
 
+    /// Closes this shard's clients, evenly over the time in which the whole server's are closed, each shard a step
+    /// after the one before: together they go at the pace that one shard with all clients would have.
     async fn close_paced(self: &Rc<Self>, duration: Duration) {
         let connections = self.connections();
-        let count = u32::try_from(connections.len()).unwrap_or(u32::MAX).max(1);
-        let interval = (duration / count).clamp(INTERVAL_MIN, INTERVAL_MAX);
-        let steps = usize::try_from(duration.as_nanos() / interval.as_nanos())
+        let count_of_all = count(self.shards().connections());
+        let span = duration.min(INTERVAL_MAX.saturating_mul(count_of_all));
+        let turn = u32::from(self.id().0);
+        self.io().sleep(span / count_of_all * turn).await;
+        let interval = (span / count(connections.len())).max(INTERVAL_MIN);
+        let steps = usize::try_from(span.as_nanos() / interval.as_nanos())
             .unwrap_or(usize::MAX)
             .max(1);
         let at_once = connections.len().div_ceil(steps).max(1);
-        for group in connections.chunks(at_once) {
+        for (step, group) in connections.chunks(at_once).enumerate() {
+            if step > 0 {
+                // Half to full, at random, so that clients of several servers do not come back in step.
+                let full = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+                let random = Duration::from_nanos(self.io().entropy() % full);
+                self.io().sleep(random.max(interval / 2)).await;
+            }
             for connection in group {
                 self.close(connection, CloseReason::ServerShutdown);
             }
             self.end_batch();
-            // Half to full, at random, so that clients of several servers do not come back in step.
-            let half = interval / 2;
-            let spread = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).max(1);
-            self.io()
-                .sleep(half + Duration::from_nanos(self.io().entropy() % spread))
-                .await;
         }
     }
 

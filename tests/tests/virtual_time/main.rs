@@ -311,10 +311,12 @@ fn lame_duck_closes_one_after_the_other() {
         grace_period: s(3),
         duration: s(10),
     };
-    for ends in leave(&stage, &clients, plan) {
-        assert_about(ends[0], s(3), ms(5), "the first");
+    for (shard, ends) in (0..).zip(leave(&stage, &clients, plan)) {
+        // Each begins a server's step, 250 ms, after the one before; there may be one client less by then.
+        let first = s(3) + ms(250) * shard;
+        assert_about(ends[0], first, ms(10), "the first");
         assert!(
-            ends[19] >= s(3) + s(10) * 19 / 40,
+            ends[19] >= first + s(10) * 19 / 40,
             "the last after {:?}",
             ends[19]
         );
@@ -355,6 +357,28 @@ fn lame_duck_pace_has_bounds() {
     let ends = leave(&stage, &clients, plan).remove(0);
     assert!(ends[59] <= s(1) + ms(22), "the last after {:?}", ends[59]);
     assert!(ends[59] >= s(1) + ms(9), "the last after {:?}", ends[59]);
+}
+
+/// The pace is the server's, whatever the count of shards: few clients are closed up to a second apart all the same.
+#[test]
+fn lame_duck_pace_is_the_servers() {
+    let plan = LameDuck {
+        grace_period: s(1),
+        duration: s(120),
+    };
+    for (shard_count, client_count) in [(1, 8), (2, 8), (4, 8), (8, 8), (4, 3)] {
+        let stage = Stage::start(shard_count, |_| ());
+        let clients: Vec<_> = (0..client_count).map(|_| stage.client()).collect();
+        greet(&stage, &clients);
+        let mut ends = leave(&stage, &clients, plan).concat();
+        ends.sort();
+        let what = format!("{shard_count} shards: {ends:?}");
+        assert_about(ends[0], s(1), ms(5), &what);
+        // Half to full seconds apart, as seen over the whole.
+        let steps = u32::try_from(ends.len() - 1).expect("few");
+        let took = ends[ends.len() - 1] - ends[0];
+        assert!(ms(499) * steps <= took && took <= ms(1_002) * steps, "{what}");
+    }
 }
 
 /// The first PING comes 2 s after CONNECT, up to a fifth later so that many clients do not answer at once; with a
