@@ -15,9 +15,11 @@
 //!   lines of one thread keep their order
 //!   what was logged before a flush, an exit or a panic is written, unless the place itself hangs
 //!   a [`Redacted`] value never shows
+//!   what strangers cause is written so often in a while, then counted (`flood`)
 
 mod clock;
 mod file;
+mod flood;
 mod library_log;
 mod line;
 mod redacted;

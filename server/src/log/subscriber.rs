@@ -20,6 +20,9 @@ use super::writer::LogHandle;
 /// Crates whose debug and traced lines are shown begin with this.
 const OWN_TARGETS: &str = "pinion";
 
+/// Modules whose errors, warnings and infos are about what strangers sent: they are limited (`flood`).
+const FOREIGN_TARGETS: [&str; 2] = ["pinion_shard", "pinion::monitor"];
+
 /// Hands events to the log. Make one with [`super::Log::subscriber`].
 pub struct LogSubscriber {
     log: LogHandle,
@@ -78,13 +81,21 @@ impl Subscriber for LogSubscriber {
             tracing::Level::DEBUG => Level::Debug,
             tracing::Level::TRACE => Level::Trace,
         };
-        let time_us = self.log.shared().clock.now_us();
-        self.log.push(Line {
+        let line = Line {
             level,
-            time_us,
+            time_us: self.log.shared().clock.now_us(),
             text: parts.text,
             fields: parts.fields,
-        });
+        };
+        let metadata = event.metadata();
+        let is_foreign = FOREIGN_TARGETS
+            .iter()
+            .any(|target| metadata.target().starts_with(target));
+        if is_foreign && matches!(level, Level::Error | Level::Warn | Level::Info) {
+            self.log.push_limited(line, metadata.callsite());
+        } else {
+            self.log.push(line);
+        }
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::bounded;
 
+use super::flood::{LIKE_LINES_MAX, WINDOW_US};
 use super::writer::QUEUED_LINES_MAX;
 use super::*;
 
@@ -394,6 +395,37 @@ fn full_queue_in_bytes() {
     drop(release);
     drop(log);
     assert_eq!(lines(&path).len(), 27 + 1);
+}
+
+/// What strangers cause is written so often in ten seconds, then counted; what the server says of itself always is.
+#[test]
+fn flood_is_counted() {
+    const LINES: u64 = 1_000;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.log");
+    let time_us = Arc::new(AtomicI64::new(NOW_US));
+    let log = Log::start(&to_file(&path, 0, 0), Clock::Set(Arc::clone(&time_us))).unwrap();
+    tracing::subscriber::with_default(log.subscriber(), || {
+        for number in 0..LINES {
+            tracing::error!(target: "pinion_shard::conn", "refused {number}");
+            tracing::error!("own {number}");
+        }
+        assert!(log.handle().flush());
+        let written = lines(&path);
+        let count = |start: &str| written.iter().filter(|line| line.starts_with(start)).count() as u64;
+        assert_eq!(count("[ERR] own"), LINES);
+        assert_eq!(count("[ERR] refused"), LIKE_LINES_MAX);
+        time_us.fetch_add(WINDOW_US, Ordering::Relaxed);
+        assert!(log.handle().flush());
+        let counted = format!(
+            "[ERR] {} more like this in the last 10 s: refused {}",
+            LINES - LIKE_LINES_MAX,
+            LINES - 1
+        );
+        assert_eq!(lines(&path).last(), Some(&counted));
+    });
+    drop(log);
+    assert_eq!(lines(&path).len() as u64, LINES + LIKE_LINES_MAX + 1);
 }
 
 /// A place that takes nothing is counted, not fatal.

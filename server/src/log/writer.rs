@@ -17,7 +17,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{bounded, Receiver, RecvTimeoutError, Sender, TryRecvError};
 
+use tracing::callsite::Identifier;
+
 use super::clock::Clock;
+use super::flood::Flood;
 use super::line::{Level, Line};
 use super::sink::{Reopened, Sink};
 
@@ -30,9 +33,14 @@ pub(super) const QUEUED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a flush waits for a writer that does not move, e.g. because its disk hangs.
 const FLUSH_WAIT: Duration = Duration::from_secs(2);
 
+/// Between two looks whether the count of lines that were held back is due.
+const COUNT_WAIT: Duration = Duration::from_secs(1);
+
 /// What the writer is asked to do, in the order it was asked.
 enum Item {
     Line(Line),
+    /// One of a place in the code that strangers can reach as often as they like.
+    LimitedLine(Line, Identifier),
     Reopen,
     Switch(Box<Sink>),
     Flush(Sender<()>),
@@ -75,6 +83,15 @@ impl LogHandle {
     }
 
     pub(super) fn push(&self, line: Line) {
+        self.push_item(line, Item::Line);
+    }
+
+    /// As [`LogHandle::push`]; of `place` only so many lines are written in a while.
+    pub(super) fn push_limited(&self, line: Line, place: Identifier) {
+        self.push_item(line, |line| Item::LimitedLine(line, place));
+    }
+
+    fn push_item(&self, line: Line, item: impl FnOnce(Line) -> Item) {
         let size = line.size();
         let share = if matches!(line.level, Level::Fatal | Level::Error | Level::Warn) {
             8
@@ -84,7 +101,7 @@ impl LogHandle {
         let bytes = self.shared.queued_bytes.fetch_add(size, Ordering::Relaxed);
         let fits =
             bytes + size <= QUEUED_BYTES_MAX / 8 * share && self.items.len() < QUEUED_LINES_MAX / 8 * share;
-        if !fits || self.items.try_send(Item::Line(line)).is_err() {
+        if !fits || self.items.try_send(item(line)).is_err() {
             self.shared.queued_bytes.fetch_sub(size, Ordering::Relaxed);
             self.shared.count_dropped(1);
         }
@@ -195,7 +212,14 @@ impl Writer {
                     .writer
                     .set(std::thread::current().id())
                     .expect("one thread writes");
-                Loop { queue, shared, sink }.run();
+                let flood = Flood::default();
+                Loop {
+                    queue,
+                    shared,
+                    sink,
+                    flood,
+                }
+                .run();
                 drop(running);
             })?;
         Ok(Writer {
@@ -225,6 +249,7 @@ struct Loop {
     queue: Receiver<Item>,
     shared: Arc<Shared>,
     sink: Sink,
+    flood: Flood,
 }
 
 impl Loop {
@@ -236,9 +261,10 @@ impl Loop {
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
                     self.catch_up();
-                    match self.queue.recv() {
+                    match self.wait() {
                         Ok(item) => item,
-                        Err(_) => break,
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => break,
                     }
                 }
             };
@@ -246,7 +272,20 @@ impl Loop {
                 break;
             }
         }
+        let now_us = self.shared.clock.now_us();
+        for line in self.flood.last_counts(now_us) {
+            self.write(&line);
+        }
         self.catch_up();
+    }
+
+    /// For the next item, or until a count may be due.
+    fn wait(&self) -> Result<Item, RecvTimeoutError> {
+        if self.flood.holds_back() {
+            self.queue.recv_timeout(COUNT_WAIT)
+        } else {
+            self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        }
     }
 
     /// False to stop.
@@ -256,6 +295,13 @@ impl Loop {
             Item::Line(line) => {
                 self.shared.queued_bytes.fetch_sub(line.size(), Ordering::Relaxed);
                 self.write(&line);
+            }
+            Item::LimitedLine(line, place) => {
+                self.shared.queued_bytes.fetch_sub(line.size(), Ordering::Relaxed);
+                self.write_counts(line.time_us);
+                if self.flood.admit(&place, &line) {
+                    self.write(&line);
+                }
             }
             Item::Reopen => {
                 let (level, text) = match self.sink.reopen() {
@@ -296,6 +342,12 @@ impl Loop {
         self.rotate_if_due(false);
     }
 
+    fn write_counts(&mut self, now_us: i64) {
+        for line in self.flood.counts(now_us) {
+            self.write(&line);
+        }
+    }
+
     fn say(&mut self, level: Level, text: String) {
         self.write(&Line {
             level,
@@ -330,6 +382,7 @@ impl Loop {
 
     /// Writes what was gathered and owns up to what was lost.
     fn catch_up(&mut self) {
+        self.write_counts(self.shared.clock.now_us());
         self.sink.flush();
         self.rotate_if_due(false);
         let lost = self.sink.take_lost();
