@@ -13,6 +13,7 @@ use pinion_shard::ids::ShardId;
 use pinion_shard::io::uring::{start_shard_thread, ShardThread, ThreadPlan, UringBell};
 use pinion_shard::io::Bell;
 use pinion_shard::mesh::MeshSize;
+use pinion_shard::rules::Rules;
 use pinion_shard::runtime::{serve_listener, start, LameDuck, Parts, Shards};
 
 use crate::cli::{fail, Settings};
@@ -282,7 +283,8 @@ fn start_shards(
         .map_err(|error| format!("eventfd: {error}"))?;
     let settings = Arc::new(shard_settings(options, identity));
     let seam: Vec<Bell> = bells.iter().cloned().map(Bell::Uring).collect();
-    let Parts { plans, shards } = Parts::build(&seam, MeshSize::default(), &settings);
+    let Parts { plans, shards } =
+        Parts::build(&seam, MeshSize::default(), &settings, &Arc::new(Rules::open()));
     let (started, starts) = bounded(placement.shards);
     let base = now();
     let mut threads = Vec::new();

@@ -45,8 +45,7 @@ pub fn shard_settings(options: &Options, identity: &Identity) -> Settings {
             options::WriteTimeout::Default | options::WriteTimeout::Close => WriteTimeout::Close,
             options::WriteTimeout::Retry => WriteTimeout::Retry,
         },
-        // Credentials cannot be asked for yet: the keys that would are refused at start.
-        auth_timeout: None,
+        auth_timeout: Some(options.liveness.auth_timeout),
         stalls_producers: !options.protocol.no_fast_producer_stall,
         caches_matches: !options.protocol.no_sublist_cache,
         closed_connections_max: count(limits.closed_clients),

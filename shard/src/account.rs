@@ -1,14 +1,16 @@
 //! An account as one shard knows it: its subscription list and what of it lives here.
 //!
-//! Owns: the list, the members of queue groups on this shard. Not here: who may use the account, imports
-//! and exports (they compile to rules the router obeys; not built yet).
+//! Owns: the list, the members of queue groups on this shard. Not here: who may use the account, what crosses to
+//! others (`rules`).
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::conn::{Subscriber, SubscriberKey, Subscription, Traffic};
 use crate::ids::{AccountId, ShardId};
 use crate::mesh::{InterestChange, InterestKey};
+use crate::rules::AccountRules;
 use crate::sublist::{InvalidSubject, Stats, Sublist, RESULTS_MAX};
 
 type SubjectAndGroup = (Box<[u8]>, Box<[u8]>);
@@ -19,6 +21,7 @@ pub struct Account {
     pub id: AccountId,
     /// Its name.
     pub name: Box<str>,
+    rules: RefCell<Arc<AccountRules>>,
     pub(crate) sublist: RefCell<Sublist<Subscriber>>,
     /// Members of each queue group on this shard, which others take as the group's weight here.
     queue_members: RefCell<BTreeMap<SubjectAndGroup, u32>>,
@@ -34,12 +37,13 @@ pub struct Account {
 
 impl Account {
     /// An account without subscriptions.
-    pub fn new(id: AccountId, name: &str, seed: u64, shard_count: usize, caches_matches: bool) -> Self {
+    pub(crate) fn new(rules: Arc<AccountRules>, seed: u64, shard_count: usize, caches_matches: bool) -> Self {
         // The smallest cache there is stands for none.
         let results_max = if caches_matches { RESULTS_MAX } else { 1 };
         Self {
-            id,
-            name: name.into(),
+            id: rules.id,
+            name: rules.name.clone(),
+            rules: RefCell::new(rules),
             sublist: RefCell::new(Sublist::with_cache_size(seed, results_max)),
             queue_members: RefCell::default(),
             connections: Cell::new(0),
@@ -48,6 +52,11 @@ impl Account {
             went: Cell::new(0),
             shard_count,
         }
+    }
+
+    /// The rules of the account in force.
+    pub fn rules(&self) -> Ref<'_, Arc<AccountRules>> {
+        self.rules.borrow()
     }
 
     /// Connections of this shard bound to it.

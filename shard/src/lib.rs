@@ -11,6 +11,7 @@ pub mod limits;
 pub mod mesh;
 pub mod proto;
 pub mod router;
+pub mod rules;
 pub mod runtime;
 pub mod subject;
 pub mod sublist;

@@ -34,5 +34,9 @@ pub const OUTBOUND_PIECE_SIZE: usize = 64 * 1024;
 pub const CLOSED_CONNECTIONS_MAX: usize = 100_000;
 /// How long a producer is held at most for one read because its consumers are behind.
 pub const STALL_MAX: std::time::Duration = std::time::Duration::from_millis(10);
+/// Publish subjects of one connection whose permission is remembered. Beyond: all are looked up again.
+pub const ANSWERS_REMEMBERED_MAX: usize = 128;
+/// Requests that a connection with `allow_responses` may still answer. Beyond: the oldest may not be answered any more.
+pub const REPLIES_REMEMBERED_MAX: usize = 65_536;
 
 const _: () = assert!(SHARDS_MAX <= u64::BITS as usize);

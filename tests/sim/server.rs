@@ -10,6 +10,7 @@ use pinion_shard::io::simulated::{Dice, HostId, SimBell, SimIo, SimWorld};
 use pinion_shard::io::{Bell, Gate, Io, Queue};
 use pinion_shard::mesh::MeshSize;
 use pinion_shard::proto::Info;
+use pinion_shard::rules::Rules;
 use pinion_shard::runtime::{serve_listener, start, Parts, Settings, Shard, Shards, WriteTimeout};
 use pinion_shard::sublist::Cursor;
 
@@ -88,7 +89,7 @@ impl Server {
         let Parts {
             plans,
             shards: handle,
-        } = Parts::build(&seam_bells, size, &Arc::new(settings));
+        } = Parts::build(&seam_bells, size, &Arc::new(settings), &Arc::new(Rules::open()));
         let running = Gate::default();
         let mut shards = Vec::new();
         for ((plan, node), bell) in plans.into_iter().zip(&nodes).zip(&seam_bells) {

@@ -4,23 +4,22 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::connection::{Connection, State};
-use super::serve::OpTurn;
+use super::serve::Admitted;
 use super::subscription::Subscription;
-use crate::ids::AccountId;
 use crate::proto::connect::PROTOCOL_ASYNC_INFO;
-use crate::proto::{writer, ClientError, CloseReason, Connect, Info, Op, Sub, Unsub};
+use crate::proto::{writer, ClientError, CloseReason, Info, Op, Sub, Unsub};
 use crate::router::Publication;
 use crate::runtime::Shard;
 use crate::subject::{is_valid_literal, token_count};
 
-/// What stands for a secret that must not show.
-const REDACTED: &str = "[REDACTED]";
 /// The queue group servers use among themselves; clients may not.
 const SYSTEM_GROUP: &[u8] = b"_sys_";
-/// Subjects a client cannot publish to: mapped replies of gateways, and raft groups.
-const RESERVED_SUBJECTS: [&[u8]; 2] = [b"_GR_.", b"$NRG."];
+/// Mapped replies of gateways: no client publishes to them.
+const MAPPED_REPLY: &[u8] = b"_GR_.";
+/// Raft groups.
+const RAFT_GROUP: &[u8] = b"$NRG.";
 /// Reply subjects a client cannot use: replies of services, acks of JetStream, mapped replies of gateways.
-const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"$JS.ACK.", b"_GR_."];
+const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"$JS.ACK.", MAPPED_REPLY];
 
 fn is_reserved(subject: &[u8], prefixes: &[&[u8]]) -> bool {
     prefixes
@@ -29,9 +28,13 @@ fn is_reserved(subject: &[u8], prefixes: &[&[u8]]) -> bool {
 }
 
 impl Shard {
-    /// Does what one operation of a client asks.
+    /// Does what one operation of a client asks; what it may do, when it was let in by it.
     #[inline]
-    pub(super) fn on_client_op(self: &Rc<Self>, connection: &Rc<Connection>, op: &Op<'_>) -> OpTurn {
+    pub(super) fn on_client_op(
+        self: &Rc<Self>,
+        connection: &Rc<Connection>,
+        op: &Op<'_>,
+    ) -> Option<Admitted> {
         self.trace_in(connection, op);
         match op {
             Op::Pub(publish) => self.on_publish(
@@ -73,7 +76,7 @@ impl Shard {
             | Op::AccountSub(_)
             | Op::AccountUnsub(_) => unreachable!("the parser refuses operations of servers from a client"),
         }
-        OpTurn::default()
+        None
     }
 
     #[inline]
@@ -86,12 +89,22 @@ impl Shard {
             self.send_error(connection, &ClientError::InvalidPublishSubject);
         }
         let (subject, reply) = (publication.subject, publication.reply);
-        if matches!(subject.first(), Some(b'_' | b'$')) && is_reserved(subject, &RESERVED_SUBJECTS) {
-            self.send_error(connection, &ClientError::PublishDenied { subject });
+        if matches!(subject.first(), Some(b'_' | b'$')) && self.is_refused(connection, subject) {
+            self.deny_publish(connection, subject);
+            return;
+        }
+        let is_denied = match &*connection.permits.borrow() {
+            Some(permits) => !permits.may_publish(subject, self.batch_time()),
+            None => false,
+        };
+        if is_denied {
+            self.deny_publish(connection, subject);
             return;
         }
         if let Some(reply) = reply.filter(|reply| is_reserved(reply, &RESERVED_REPLIES)) {
             self.send_error(connection, &ClientError::ReplyDenied { reply });
+            let shown = String::from_utf8_lossy(reply);
+            tracing::error!("{} - Publish Violation - Reply {shown:?}", connection.label());
             return;
         }
         if connection.is_verbose.get() {
@@ -100,22 +113,53 @@ impl Shard {
         self.publish(connection, publication);
     }
 
+    /// Whether nobody may publish there; raft groups are for the system account alone.
+    fn is_refused(&self, connection: &Connection, subject: &[u8]) -> bool {
+        is_reserved(subject, &[MAPPED_REPLY])
+            || (is_reserved(subject, &[RAFT_GROUP]) && !self.is_system_account(connection.account().id))
+    }
+
+    #[cold]
+    fn deny_publish(&self, connection: &Rc<Connection>, subject: &[u8]) {
+        self.send_error(connection, &ClientError::PublishDenied { subject });
+        let shown = String::from_utf8_lossy(subject);
+        tracing::error!("{} - Publish Violation - Subject {shown:?}", connection.label());
+    }
+
+    #[cold]
+    fn deny_subscribe(&self, connection: &Rc<Connection>, sub: &Sub<'_>) {
+        let (subject, queue) = (sub.subject, sub.queue);
+        self.send_error(connection, &ClientError::SubscribeDenied { subject, queue });
+        let text = String::from_utf8_lossy;
+        let (label, subject, sid) = (connection.label(), text(subject), text(sub.sid));
+        match queue {
+            None => tracing::error!("{label} - Subscription Violation - Subject {subject:?}, SID {sid}"),
+            Some(queue) => {
+                let queue = text(queue);
+                tracing::error!(
+                    "{label} - Subscription Violation - Subject {subject:?}, Queue: {queue:?}, SID {sid}"
+                );
+            }
+        }
+    }
+
     fn on_sub(&self, connection: &Rc<Connection>, sub: &Sub<'_>) {
         connection.note_activity(self.batch_time());
         let (subject, queue) = (sub.subject, sub.queue);
-        if queue == Some(SYSTEM_GROUP) {
-            self.send_error(connection, &ClientError::SubscribeDenied { subject, queue });
+        let is_permitted = match &*connection.permits.borrow() {
+            Some(permits) => permits.permissions().may_subscribe(subject, queue),
+            None => true,
+        };
+        if queue == Some(SYSTEM_GROUP) || !is_permitted {
+            self.deny_subscribe(connection, sub);
             return;
         }
-        let (subject_tokens_max, subscriptions_max) = {
-            let settings = self.settings_ref();
-            (settings.subject_tokens_max, settings.subscriptions_max)
-        };
+        let subject_tokens_max = self.settings_ref().subject_tokens_max;
         if subject_tokens_max > 0 && token_count(subject) > subject_tokens_max {
             self.send_error(connection, &ClientError::TooManyTokens { subject });
             return;
         }
-        if subscriptions_max > 0 && connection.subscription_count() >= subscriptions_max {
+        if connection.subscription_count() >= connection.subscriptions_max.get() {
             self.send_error(connection, &ClientError::MaxSubscriptionsExceeded);
             return;
         }
@@ -138,6 +182,7 @@ impl Shard {
             queue: sub.queue.map(Into::into),
             delivered: Cell::new(0),
             delivered_max: Cell::new(0),
+            is_filtered: Cell::new(connection.must_filter(sub.subject, sub.queue)),
             is_live: Cell::new(true),
         });
         let Ok(change) = connection.account.borrow().subscribe(&subscription) else {
@@ -165,101 +210,6 @@ impl Shard {
         }
     }
 
-    fn on_connect(&self, connection: &Rc<Connection>, json: &[u8]) -> OpTurn {
-        connection.connect_due.set(None);
-        connection.last_active.set(self.batch_time());
-        connection.rtt.set(
-            self.io()
-                .now()
-                .since(connection.started)
-                .max(std::time::Duration::from_nanos(1)),
-        );
-        self.schedule_first_ping(connection);
-        let mut connect: Connect = (*connection.connect()).clone();
-        if let Err(error) = connect.merge_json(json) {
-            tracing::error!("{} - CONNECT: {error}", connection.label());
-            self.close(connection, CloseReason::ProtocolViolation);
-            return OpTurn::default();
-        }
-        if connection.state() == State::Connected {
-            // As at the peer: who connects again starts without subscriptions.
-            for subscription in connection.subscriptions() {
-                self.end_subscription(&subscription);
-            }
-        }
-        let settings = self.settings();
-        let headers = settings.headers && connect.headers;
-        connection.is_verbose.set(connect.verbose);
-        connection.is_pedantic.set(connect.pedantic);
-        connection.echo.set(connect.echo);
-        connection.headers.set(headers);
-        connection
-            .protocol
-            .set(i32::try_from(connect.protocol).unwrap_or(-1));
-        let (protocol, no_responders) = (connect.protocol, connect.no_responders);
-        let wants_account = connect.new_account || !connect.account.is_empty();
-        // Nothing asks for them any more, and nothing shows them by accident.
-        for secret in [&mut connect.pass, &mut connect.sig, &mut connect.proxy_sig] {
-            secret.clear();
-        }
-        if !connect.auth_token.is_empty() {
-            // Monitoring says that there was one.
-            connect.auth_token = REDACTED.to_owned();
-        }
-        *connection.connect.borrow_mut() = Rc::new(connect);
-        if wants_account {
-            tracing::error!(
-                "{} - authentication error: CONNECT asks for an account by name, which this server does not give",
-                connection.label()
-            );
-            self.refuse(
-                connection,
-                &ClientError::AuthorizationViolation,
-                CloseReason::AuthenticationFailure,
-            );
-            return OpTurn::default();
-        }
-        if !(0..=PROTOCOL_ASYNC_INFO).contains(&protocol) {
-            tracing::error!(
-                "{} - invalid client protocol: CONNECT asks for level {protocol}, this server has 0 to {PROTOCOL_ASYNC_INFO}",
-                connection.label()
-            );
-            self.refuse(
-                connection,
-                &ClientError::InvalidClientProtocol,
-                CloseReason::BadClientProtocolVersion,
-            );
-            return OpTurn::default();
-        }
-        if no_responders && !headers {
-            tracing::error!(
-                "{} - no responders requires headers support: CONNECT asks for it without headers",
-                connection.label()
-            );
-            let reason = CloseReason::NoRespondersRequiresHeaders;
-            self.refuse(connection, &ClientError::NoRespondersRequiresHeaders, reason);
-            return OpTurn::default();
-        }
-        connection.no_responders.set(no_responders);
-        connection.state.set(State::Connected);
-        if connection.is_verbose.get() {
-            self.enqueue(connection, writer::ok);
-        }
-        OpTurn {
-            agreed_headers: Some(headers),
-        }
-    }
-
-    /// No CONNECT came in time where credentials are required.
-    pub(crate) fn connect_timed_out(&self, connection: &Rc<Connection>) {
-        tracing::error!("{} - authentication timeout", connection.label());
-        self.refuse(
-            connection,
-            &ClientError::AuthenticationTimeout,
-            CloseReason::AuthenticationTimeout,
-        );
-    }
-
     pub(crate) fn send_error(&self, connection: &Rc<Connection>, error: &ClientError<'_>) {
         self.trace_out(connection, || format!("-ERR {}", error.text()));
         self.enqueue(connection, |out| writer::err(out, error));
@@ -271,6 +221,7 @@ impl Shard {
         if with_client_ip {
             info.client_ip = connection.peer().ip().to_string();
         }
+        info.nonce = String::from_utf8_lossy(&connection.nonce.borrow()).into_owned();
         self.enqueue(connection, |out| info.write_line(out));
     }
 
@@ -279,6 +230,10 @@ impl Shard {
         let mut info = self.settings_ref().info.clone();
         info.client_id = connection.id.0;
         info.pinion_shard = Some(self.id().0);
+        info.auth_required = self.rules_ref().authenticator().requires_credentials();
+        if connection.payload_size_max.get() >= 0 {
+            info.max_payload = connection.payload_size_max.get();
+        }
         info
     }
 
@@ -290,7 +245,7 @@ impl Shard {
             let account = connection.account();
             info.connect_info = true;
             info.remote_account = account.name.to_string();
-            info.acc_is_sys = account.id == AccountId::SYSTEM;
+            info.acc_is_sys = self.is_system_account(account.id);
         }
         self.enqueue(connection, |out| info.write_line(out));
     }

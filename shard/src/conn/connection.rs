@@ -8,16 +8,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::admit::PendingDecision;
 use super::outbound::Outbound;
+use super::permits::Permits;
 use super::subscription::Subscription;
 use crate::account::Account;
 use crate::ids::ConnectionId;
 use crate::io::{Stream, Time, WallTime};
 use crate::proto::{CloseReason, ConnKind, Connect};
 use crate::router::LastMatch;
+use crate::rules::{Denial, Grant};
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +68,24 @@ pub struct Connection {
     pub(crate) peer: Cell<SocketAddr>,
     pub(crate) state: Cell<State>,
     pub(crate) account: RefCell<Rc<Account>>,
+    /// It counts as a connection of its account.
+    pub(crate) has_joined: Cell<bool>,
+    /// What it may do; `None` until it is let in.
+    pub(crate) grant: RefCell<Option<Arc<Grant>>>,
+    /// Its permissions at work; `None`: everything.
+    pub(crate) permits: RefCell<Option<Box<Permits>>>,
+    /// The decision on its CONNECT that is being made.
+    pub(crate) deciding: RefCell<Option<Box<PendingDecision>>>,
+    /// Until then nothing of it is parsed.
+    pub(crate) is_deciding: Cell<bool>,
+    /// Why it was refused.
+    pub(crate) denial: RefCell<Option<Rc<Denial>>>,
+    /// What INFO gave it to sign.
+    pub(crate) nonce: RefCell<Box<[u8]>>,
+    /// Bytes of a message it may publish; below 0: no limit.
+    pub(crate) payload_size_max: Cell<i32>,
+    /// Subscriptions it may have.
+    pub(crate) subscriptions_max: Cell<usize>,
     pub(crate) outbound: RefCell<Outbound>,
     pub(crate) subscriptions: RefCell<BTreeMap<Box<[u8]>, Rc<Subscription>>>,
     pub(crate) last_match: RefCell<LastMatch>,
@@ -101,6 +123,8 @@ pub struct Connection {
     pub(crate) write_due: Cell<Option<Time>>,
     /// When CONNECT must have come.
     pub(crate) connect_due: Cell<Option<Time>>,
+    /// When what it was granted ends.
+    pub(crate) expires_due: Cell<Option<Time>>,
 
     /// Where its entry stands in the shard's timers.
     pub(crate) timer_at: Cell<Option<Time>>,
@@ -155,6 +179,24 @@ impl Connection {
     /// What it said of itself in CONNECT.
     pub fn connect(&self) -> Rc<Connect> {
         Rc::clone(&self.connect.borrow())
+    }
+
+    /// What it was granted; `None` until it is let in.
+    pub fn grant(&self) -> Option<Arc<Grant>> {
+        self.grant.borrow().clone()
+    }
+
+    /// Why it was refused, for the server's side only.
+    pub fn denial(&self) -> Option<Rc<Denial>> {
+        self.denial.borrow().clone()
+    }
+
+    /// Whether messages to an allowed subscription must be looked at before they are delivered.
+    pub(crate) fn must_filter(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        let permits = self.permits.borrow();
+        permits
+            .as_ref()
+            .is_some_and(|permits| permits.permissions().must_filter(subject, queue))
     }
 
     /// The account it is bound to.

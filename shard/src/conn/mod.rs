@@ -3,9 +3,12 @@
 //! Owns: [`Connection`], its outbound queue and subscriptions; the task that reads it; the operations of a
 //! client. Not here: parsing (`proto`), routing (`router`), the order of effects (`runtime::flush`).
 
+mod admit;
 mod client;
 mod connection;
+mod nonce;
 mod outbound;
+mod permits;
 mod ping;
 mod pool;
 mod protocol_trace;

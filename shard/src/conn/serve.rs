@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::connection::{Connection, State};
+use super::nonce::new_nonce;
 use super::proxy_prefix;
 use crate::ids::{AccountId, ConnectionId};
 use crate::io::{Point, Sabotage, Stream};
@@ -69,23 +70,22 @@ pub(crate) async fn serve(shard: Rc<Shard>, stream: Stream, id: ConnectionId, is
             }
         }
     }
-    let mut parser = new_parser(&shard);
+    let mut parser = new_parser(&shard, &connection);
     let reason = read_loop(&shard, &connection, &mut parser, early).await;
     shard.close(&connection, reason);
     shard.end_batch();
     shard.forget(&connection);
 }
 
-fn new_parser(shard: &Shard) -> Parser {
-    let settings = shard.settings();
+fn new_parser(shard: &Shard, connection: &Connection) -> Parser {
     let limits = Limits {
-        max_control_line: settings.control_line_size_max,
-        max_payload: settings.payload_size_max,
+        max_control_line: shard.settings().control_line_size_max,
+        max_payload: connection.payload_size_max.get(),
     };
     let mut parser = Parser::new(ConnKind::Client, limits);
     // Until CONNECT says otherwise a client has no headers.
     parser.set_headers(false);
-    if settings.auth_timeout.is_some() {
+    if connection.grant().is_none() {
         parser.set_first_op(FirstOp::Connect);
     }
     parser
@@ -109,6 +109,14 @@ async fn read_loop(
             if !shard.io().sabotaged(Sabotage::ServeTheClosed) {
                 continue;
             }
+        }
+        if connection.is_deciding.get() {
+            let admitted = shard.decided(connection).await;
+            shard.end_batch();
+            if let Some(admitted) = admitted {
+                admitted.tell(parser);
+            }
+            continue;
         }
         let batch = if backlog.is_empty() {
             poll_fn(|cx| poll_batch(shard, connection, parser, &mut backlog, cx)).await
@@ -195,18 +203,27 @@ fn parse_batch(
         } else {
             let step = match parser.next(input) {
                 Ok(step) => step,
+                Err(ParseError::ConnectExpected) => match shard.admit_without_connect(connection) {
+                    Some(admitted) => {
+                        admitted.tell(parser);
+                        continue;
+                    }
+                    None => return refuse_input(shard, connection, &ParseError::ConnectExpected),
+                },
                 Err(error) => return refuse_input(shard, connection, &error),
             };
             input = &input[step.consumed..];
             let Some(op) = step.op else { return Batch::More };
-            let turn = shard.on_client_op(connection, &op);
-            if let Some(headers) = turn.agreed_headers {
-                parser.set_headers(headers);
-                parser.set_first_op(FirstOp::Any);
+            if let Some(admitted) = shard.on_client_op(connection, &op) {
+                admitted.tell(parser);
             }
         }
         if let Some(reason) = connection.close_reason() {
             return Batch::End(reason);
+        }
+        if connection.is_deciding.get() {
+            backlog.extend_from_slice(input);
+            return Batch::More;
         }
         if connection.blocked_on.get() != 0 && !input.is_empty() {
             shard.io().hit("credit_exhausted");
@@ -229,11 +246,20 @@ fn refuse_input(shard: &Rc<Shard>, connection: &Rc<Connection>, error: &ParseErr
     Batch::End(reason)
 }
 
-/// What an operation changed for the parser.
-#[derive(Default)]
-pub(super) struct OpTurn {
-    /// CONNECT was accepted; whether both sides have headers.
-    pub(super) agreed_headers: Option<bool>,
+/// A connection was let in: what that changes for its parser.
+pub(super) struct Admitted {
+    /// Both sides have headers.
+    pub(super) headers: bool,
+    /// Bytes of a message; below 0: no limit.
+    pub(super) payload_size_max: i32,
+}
+
+impl Admitted {
+    fn tell(&self, parser: &mut Parser) {
+        parser.set_headers(self.headers);
+        parser.set_max_payload(self.payload_size_max);
+        parser.set_first_op(FirstOp::Any);
+    }
 }
 
 fn must_wait(shard: &Shard, connection: &Connection) -> bool {
@@ -304,7 +330,17 @@ impl Shard {
         let account = self
             .account(AccountId::GLOBAL)
             .expect("the global account is always there");
-        account.connections.set(account.connections.get() + 1);
+        let (needs_credentials, wants_nonce) = {
+            let rules = self.rules_ref();
+            let authenticator = rules.authenticator();
+            (authenticator.requires_credentials(), authenticator.wants_nonce())
+        };
+        let nonce = if wants_nonce {
+            new_nonce(self.io())
+        } else {
+            Box::default()
+        };
+        let auth_timeout = self.settings_ref().auth_timeout.filter(|_| needs_credentials);
         let connection = Rc::new(Connection {
             id,
             kind: ConnKind::Client,
@@ -312,6 +348,15 @@ impl Shard {
             peer,
             state: Cell::new(State::Fresh),
             account: RefCell::new(account),
+            has_joined: Cell::new(false),
+            grant: RefCell::default(),
+            permits: RefCell::default(),
+            deciding: RefCell::default(),
+            is_deciding: Cell::new(false),
+            denial: RefCell::default(),
+            nonce: RefCell::new(nonce),
+            payload_size_max: Cell::new(self.settings_ref().payload_size_max),
+            subscriptions_max: Cell::new(usize::MAX),
             outbound: RefCell::default(),
             subscriptions: RefCell::default(),
             last_match: RefCell::default(),
@@ -337,7 +382,8 @@ impl Shard {
             pings_out: Cell::new(0),
             next_ping: Cell::new(None),
             write_due: Cell::new(None),
-            connect_due: Cell::new(self.settings().auth_timeout.map(|timeout| now + timeout)),
+            connect_due: Cell::new(auth_timeout.map(|timeout| now + timeout)),
+            expires_due: Cell::new(None),
             timer_at: Cell::new(None),
             blocked_on: Cell::new(0),
             stalled_by: RefCell::default(),
@@ -348,6 +394,7 @@ impl Shard {
         self.add_connection(&connection);
         tracing::debug!("{} - Client connection created", connection.label());
         self.schedule_first_ping(&connection);
+        self.bind_fresh(&connection);
         connection
     }
 

@@ -24,6 +24,8 @@ pub struct Subscription {
     pub delivered: Cell<u64>,
     /// It ends after this many deliveries; 0 is never. JSON: `max`.
     pub delivered_max: Cell<u64>,
+    /// Some messages it matches may be denied: each is looked at before it is delivered.
+    pub(crate) is_filtered: Cell<bool>,
     /// It is in the list.
     pub is_live: Cell<bool>,
 }

@@ -51,6 +51,16 @@ impl Shard {
         {
             return false;
         }
+        if let Some(permits) = &*connection.permits.borrow() {
+            if subscription.is_filtered.get()
+                && permits.denies(message.subject, subscription.queue.as_deref())
+            {
+                return false;
+            }
+            if let Some(reply) = message.reply {
+                permits.note_request(reply, self.batch_time());
+            }
+        }
         let delivered = subscription.delivered.get() + 1;
         let delivered_max = subscription.delivered_max.get();
         subscription.delivered.set(delivered);

@@ -41,7 +41,7 @@ pub struct Settings {
     pub write_deadline: Duration,
     /// And what happens then.
     pub write_timeout: WriteTimeout,
-    /// How long a client may take to CONNECT where credentials are required; `None`: they are not.
+    /// How long a client may take to CONNECT where the rules require credentials; `None`: as long as it likes.
     pub auth_timeout: Option<Duration>,
     /// Publishers that feed a consumer too fast are held.
     pub stalls_producers: bool,

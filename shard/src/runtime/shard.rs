@@ -19,6 +19,7 @@ use crate::io::{Gate, Io, Listener, Sabotage, Time, WallTime};
 use crate::mesh::{InterestChange, Mesh};
 use crate::proto::{CloseReason, Connect};
 use crate::router::{LastMatch, OpenRequests};
+use crate::rules::{Denial, Rules};
 
 /// What a shard counted of itself.
 pub struct Counters {
@@ -101,6 +102,8 @@ pub struct ClosedConnection {
     pub connect: Rc<Connect>,
     /// Its account.
     pub account: Box<str>,
+    /// Why it was refused, for the server's side only.
+    pub denial: Option<Rc<Denial>>,
     /// Subjects it was subscribed to.
     pub subjects: Vec<ClosedSubscription>,
     /// Times a publisher was held because of it.
@@ -128,6 +131,7 @@ pub struct Shard {
     mesh: Mesh,
     shards: Shards,
     settings: RefCell<Arc<Settings>>,
+    rules: RefCell<Arc<Rules>>,
     accounts: RefCell<BTreeMap<AccountId, Rc<Account>>>,
     pub(super) connections: RefCell<BTreeMap<ConnectionId, Rc<Connection>>>,
     pub(super) closed: RefCell<VecDeque<Rc<ClosedConnection>>>,
@@ -184,6 +188,7 @@ pub(super) struct ShardParts {
     pub(super) mesh: Mesh,
     pub(super) shards: Shards,
     pub(super) settings: Arc<Settings>,
+    pub(super) rules: Arc<Rules>,
     pub(super) mailbox: crossbeam_channel::Receiver<Job>,
 }
 
@@ -194,27 +199,16 @@ impl Shard {
             mesh,
             shards,
             settings,
+            rules,
             mailbox,
         } = parts;
-        let mut accounts = BTreeMap::new();
-        for (id, name) in [(AccountId::GLOBAL, "$G"), (AccountId::SYSTEM, "$SYS")] {
-            accounts.insert(
-                id,
-                Rc::new(Account::new(
-                    id,
-                    name,
-                    io.entropy(),
-                    mesh.shard_count(),
-                    settings.caches_matches,
-                )),
-            );
-        }
-        Rc::new(Self {
+        let shard = Rc::new(Self {
             io,
             mesh,
             shards,
             settings: RefCell::new(settings),
-            accounts: RefCell::new(accounts),
+            rules: RefCell::new(rules),
+            accounts: RefCell::default(),
             connections: RefCell::default(),
             closed: RefCell::default(),
             closed_count: Cell::default(),
@@ -242,7 +236,12 @@ impl Shard {
             batch_time: Cell::default(),
             waits: Waits::default(),
             counters: Counters::default(),
-        })
+        });
+        for id in [AccountId::GLOBAL, AccountId::SYSTEM] {
+            // Those that monitoring shows though nobody uses them.
+            drop(shard.account(id));
+        }
+        shard
     }
 
     /// Which shard this is.
@@ -301,12 +300,32 @@ impl Shard {
         &self.requests
     }
 
-    /// An account by number.
-    pub fn account(&self, id: AccountId) -> Option<Rc<Account>> {
-        self.accounts.borrow().get(&id).cloned()
+    /// The rules in force.
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.borrow())
     }
 
-    /// All accounts, by number.
+    pub(crate) fn rules_ref(&self) -> Ref<'_, Arc<Rules>> {
+        self.rules.borrow()
+    }
+
+    /// An account by number, made when it is first asked for; `None`: the rules have none of this number.
+    pub fn account(&self, id: AccountId) -> Option<Rc<Account>> {
+        let known = self.accounts.borrow().get(&id).cloned();
+        known.or_else(|| self.make_account(id))
+    }
+
+    #[cold]
+    fn make_account(&self, id: AccountId) -> Option<Rc<Account>> {
+        let rules = self.rules.borrow().account(id).cloned()?;
+        let caches_matches = self.settings.borrow().caches_matches;
+        let account = Account::new(rules, self.io.entropy(), self.mesh.shard_count(), caches_matches);
+        let account = Rc::new(account);
+        self.accounts.borrow_mut().insert(id, Rc::clone(&account));
+        Some(account)
+    }
+
+    /// The accounts this shard has to do with, by number.
     pub fn accounts(&self) -> Vec<Rc<Account>> {
         self.accounts.borrow().values().cloned().collect()
     }
@@ -548,8 +567,7 @@ impl Shard {
         connection.is_forgotten.set(true);
         self.close_socket(connection);
         self.shards.load(self.id()).left();
-        let account = connection.account();
-        account.connections.set(account.connections.get() - 1);
+        self.leave_account(connection);
         if self.is_stopping.get() {
             // The mesh task ends with the last connection.
             self.wake_mesh_task();
@@ -606,6 +624,7 @@ impl Shard {
             pending_size: connection.pending_size(),
             connect: connection.connect(),
             account: account.name.clone(),
+            denial: connection.denial(),
             subjects,
             stalls: connection.stalls(),
         };

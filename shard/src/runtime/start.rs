@@ -8,6 +8,7 @@ use super::shard::{Shard, ShardParts};
 use super::shards::{Job, Shards};
 use crate::io::{Bell, BellEar, Io, Queue};
 use crate::mesh::{build, Mesh, MeshEnd, MeshSize};
+use crate::rules::Rules;
 
 /// Jobs that wait for one shard. Beyond: who sends waits.
 const MAILBOX_CAPACITY: usize = 65_536;
@@ -18,6 +19,7 @@ pub struct ShardPlan {
     mailbox: crossbeam_channel::Receiver<Job>,
     shards: Shards,
     settings: Arc<Settings>,
+    rules: Arc<Rules>,
 }
 
 /// The plans of all shards, and the handle to them.
@@ -30,7 +32,7 @@ pub struct Parts {
 
 impl Parts {
     /// Connects as many shards as there are bells.
-    pub fn build(bells: &[Bell], size: MeshSize, settings: &Arc<Settings>) -> Self {
+    pub fn build(bells: &[Bell], size: MeshSize, settings: &Arc<Settings>, rules: &Arc<Rules>) -> Self {
         let ends = build(bells, size);
         let (senders, mailboxes): (Vec<_>, Vec<_>) = bells
             .iter()
@@ -46,6 +48,7 @@ impl Parts {
                 mailbox,
                 shards: shards.clone(),
                 settings: Arc::clone(settings),
+                rules: Arc::clone(rules),
             })
             .collect();
         Self { plans, shards }
@@ -59,12 +62,14 @@ pub fn start(plan: ShardPlan, io: Io, ear: BellEar) -> (Rc<Shard>, impl std::fut
         mailbox,
         shards,
         settings,
+        rules,
     } = plan;
     let shard = Shard::new(ShardParts {
         io,
         mesh: Mesh::new(end),
         shards,
         settings,
+        rules,
         mailbox,
     });
     let tasks = Rc::clone(&shard);

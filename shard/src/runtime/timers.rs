@@ -55,6 +55,7 @@ impl Shard {
             connection.connect_due.get(),
             connection.write_due.get(),
             connection.next_ping.get(),
+            connection.expires_due.get(),
         ];
         let Some(at) = times.into_iter().flatten().min() else {
             return;
@@ -123,6 +124,10 @@ impl Shard {
         if connection.connect_due.get().is_some_and(|due| due <= now) {
             connection.connect_due.set(None);
             self.connect_timed_out(connection);
+        }
+        if connection.is_open() && connection.expires_due.get().is_some_and(|due| due <= now) {
+            connection.expires_due.set(None);
+            self.grant_expired(connection);
         }
         if connection.is_open() && connection.write_due.get().is_some_and(|due| due <= now) {
             self.write_deadline_passed(connection);

@@ -16,6 +16,7 @@ use pinion_shard::io::simulated::{HostId, Plan, SimBell, SimIo, SimStream, SimWo
 use pinion_shard::io::{Bell, Gate, Io, Queue};
 use pinion_shard::mesh::MeshSize;
 use pinion_shard::proto::{CloseReason, Info};
+use pinion_shard::rules::Rules;
 use pinion_shard::runtime::{serve_listener, start, Parts, Settings, Shard, Shards, WriteTimeout};
 
 const PORT: u16 = 4222;
@@ -89,7 +90,12 @@ impl Stage {
         let Parts {
             plans,
             shards: handle,
-        } = Parts::build(&bells, MeshSize::default(), &Arc::new(settings));
+        } = Parts::build(
+            &bells,
+            MeshSize::default(),
+            &Arc::new(settings),
+            &Arc::new(Rules::open()),
+        );
         let running = Gate::default();
         let mut shards = Vec::new();
         for ((plan, node), bell) in plans.into_iter().zip(&nodes).zip(&bells) {

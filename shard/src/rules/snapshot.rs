@@ -1,0 +1,269 @@
+//! All rules at one time: what every shard runs until the next version.
+//!
+//! Owns: the accounts by number and by name, who is the system account, the numbers of accounts over time.
+//! Not here: how shards change from one version to the next (`runtime::apply_rules`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::account_rules::{AccountCounts, AccountRules, AccountSpec};
+use super::authenticator::{Authenticator, Everyone};
+use crate::ids::AccountId;
+
+/// The name of the account where users without an account live.
+pub const GLOBAL_NAME: &str = "$G";
+/// The name of the system account where none is configured.
+pub const SYSTEM_NAME: &str = "$SYS";
+
+/// Rules as configuration and JWTs describe them.
+#[derive(Clone, Debug)]
+pub struct RulesSpec {
+    /// Every account. `$G` is there though it is not named.
+    pub accounts: Vec<AccountSpec>,
+    /// The name of the system account; it is there though it is not among `accounts`. `None`: there is none.
+    pub system_account: Option<String>,
+    /// The cluster's name, for mappings of one cluster; empty: none.
+    pub cluster: String,
+}
+
+impl Default for RulesSpec {
+    fn default() -> RulesSpec {
+        RulesSpec {
+            accounts: Vec::new(),
+            system_account: Some(SYSTEM_NAME.to_owned()),
+            cluster: String::new(),
+        }
+    }
+}
+
+/// Why rules cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RulesError {
+    /// Two accounts of one name.
+    DuplicateAccount {
+        /// The name.
+        name: String,
+    },
+    /// An import that cannot be.
+    Import {
+        /// The importing account.
+        account: String,
+        /// `service` or `stream`.
+        kind: &'static str,
+        /// The exporting account.
+        from: String,
+        /// The subject there.
+        subject: String,
+        /// What is wrong.
+        fault: ImportFault,
+    },
+}
+
+/// What is wrong with an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportFault {
+    /// There is no such account.
+    UnknownAccount,
+    /// The account exports no such subject, or not to this account.
+    NotAuthorized,
+}
+
+impl std::fmt::Display for RulesError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RulesError::DuplicateAccount { name } => write!(f, "Duplicate Account Entry: {name}"),
+            RulesError::Import {
+                account,
+                kind,
+                from,
+                subject,
+                fault,
+            } => {
+                write!(
+                    f,
+                    "account {account:?} cannot import {kind} {subject:?} from {from:?}: "
+                )?;
+                f.write_str(match fault {
+                    ImportFault::UnknownAccount => "there is no such account",
+                    ImportFault::NotAuthorized => "it is not exported to this account",
+                })
+            }
+        }
+    }
+}
+
+impl std::error::Error for RulesError {}
+
+/// A snapshot of the rules.
+pub struct Rules {
+    version: u64,
+    accounts: BTreeMap<AccountId, Arc<AccountRules>>,
+    by_name: BTreeMap<Box<str>, AccountId>,
+    system: Option<AccountId>,
+    cluster: Box<str>,
+    authenticator: Arc<dyn Authenticator>,
+    /// The number the next new account gets.
+    next_account: AccountId,
+}
+
+impl Rules {
+    /// The accounts `$G` and `$SYS`, and everybody in `$G`.
+    pub fn open() -> Rules {
+        let everyone = |_: &Accounts<'_>| Arc::new(Everyone::into_account(AccountId::GLOBAL)) as Arc<_>;
+        Self::build(None, RulesSpec::default(), everyone).expect("two accounts with different names")
+    }
+
+    /// Compiles rules. Accounts that `previous` has under the same name keep their numbers and counts; `authenticator` is
+    /// made once the numbers of all accounts are known.
+    ///
+    /// # Errors
+    /// The first rule that cannot be.
+    pub fn build(
+        previous: Option<&Rules>,
+        spec: RulesSpec,
+        authenticator: impl FnOnce(&Accounts<'_>) -> Arc<dyn Authenticator>,
+    ) -> Result<Rules, RulesError> {
+        let mut next_account =
+            previous.map_or(AccountId(AccountId::SYSTEM.0 + 1), |rules| rules.next_account);
+        let mut by_name: BTreeMap<Box<str>, AccountId> = BTreeMap::new();
+        let mut specs = spec.accounts;
+        let implied = [Some(GLOBAL_NAME), spec.system_account.as_deref()];
+        for name in implied.into_iter().flatten() {
+            if !specs.iter().any(|account| account.name == name) {
+                specs.push(AccountSpec {
+                    name: name.to_owned(),
+                    ..AccountSpec::default()
+                });
+            }
+        }
+        let mut number = |name: &str| {
+            let known = previous.and_then(|rules| rules.by_name.get(name).copied());
+            known.unwrap_or_else(|| match name {
+                GLOBAL_NAME => AccountId::GLOBAL,
+                SYSTEM_NAME if previous.is_none() => AccountId::SYSTEM,
+                _ => {
+                    let id = next_account;
+                    next_account = AccountId(id.0.checked_add(1).expect("fewer than 4 billion accounts"));
+                    id
+                }
+            })
+        };
+        let mut accounts = BTreeMap::new();
+        for account in specs {
+            let id = number(&account.name);
+            let name: Box<str> = account.name.into();
+            if by_name.insert(name.clone(), id).is_some() {
+                return Err(RulesError::DuplicateAccount { name: name.into() });
+            }
+            let before = previous.and_then(|rules| rules.account(id));
+            let counts = before.map_or_else(Arc::<AccountCounts>::default, |rules| Arc::clone(&rules.counts));
+            let compiled = AccountRules {
+                id,
+                name,
+                label: account.label.into(),
+                limits: account.limits,
+                exports: account.exports,
+                imports: account.imports,
+                mappings: account.mappings,
+                default_permissions: account.default_permissions,
+                counts,
+            };
+            accounts.insert(id, Arc::new(compiled));
+        }
+        let named = |name: &str| by_name.get(name).map(|id| &accounts[id]);
+        for account in accounts.values() {
+            check_imports(account, named)?;
+        }
+        let authenticator = authenticator(&Accounts { by_name: &by_name });
+        Ok(Rules {
+            version: previous.map_or(1, |rules| rules.version + 1),
+            system: spec.system_account.as_deref().map(|name| by_name[name]),
+            accounts,
+            by_name,
+            cluster: spec.cluster.into(),
+            authenticator,
+            next_account,
+        })
+    }
+
+    /// Counts snapshots, from 1.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The rules of an account.
+    pub fn account(&self, id: AccountId) -> Option<&Arc<AccountRules>> {
+        self.accounts.get(&id)
+    }
+
+    /// The rules of the account of a name.
+    pub fn account_named(&self, name: &str) -> Option<&Arc<AccountRules>> {
+        self.by_name.get(name).and_then(|id| self.accounts.get(id))
+    }
+
+    /// All accounts, by number.
+    pub fn accounts(&self) -> impl Iterator<Item = &Arc<AccountRules>> {
+        self.accounts.values()
+    }
+
+    /// The system account.
+    pub fn system_account(&self) -> Option<AccountId> {
+        self.system
+    }
+
+    /// The cluster's name; empty: none.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// Who decides who comes in.
+    pub fn authenticator(&self) -> &Arc<dyn Authenticator> {
+        &self.authenticator
+    }
+}
+
+/// Every import names an account that exports to the importer.
+fn check_imports<'a>(
+    importer: &AccountRules,
+    named: impl Fn(&str) -> Option<&'a Arc<AccountRules>>,
+) -> Result<(), RulesError> {
+    let check = |kind, account: &str, subject: &str, is_admitted: &dyn Fn(&AccountRules) -> bool| {
+        let fault = match named(account) {
+            None => ImportFault::UnknownAccount,
+            Some(exporter) if !is_admitted(exporter) => ImportFault::NotAuthorized,
+            Some(_) => return Ok(()),
+        };
+        Err(RulesError::Import {
+            account: importer.name.to_string(),
+            kind,
+            from: account.to_owned(),
+            subject: subject.to_owned(),
+            fault,
+        })
+    };
+    for import in &importer.imports.services {
+        check("service", &import.account, &import.subject, &|exporter| {
+            let export = exporter.exports.service(&import.subject);
+            export.is_some_and(|export| export.access.admits(&importer.name, import.is_activated))
+        })?;
+    }
+    for import in &importer.imports.streams {
+        check("stream", &import.account, &import.subject, &|exporter| {
+            let export = exporter.exports.stream(&import.subject);
+            export.is_some_and(|export| export.access.admits(&importer.name, import.is_activated))
+        })?;
+    }
+    Ok(())
+}
+
+/// The numbers of the accounts of a snapshot in the making.
+pub struct Accounts<'a> {
+    by_name: &'a BTreeMap<Box<str>, AccountId>,
+}
+
+impl Accounts<'_> {
+    /// The number of an account.
+    pub fn id(&self, name: &str) -> Option<AccountId> {
+        self.by_name.get(name).copied()
+    }
+}
