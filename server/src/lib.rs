@@ -1,5 +1,6 @@
 //! The Pinion server: config, boot, monitoring. The road of a message is in `pinion_shard`.
 
+pub mod auth;
 pub mod boot;
 pub mod cli;
 pub mod config;

@@ -1,0 +1,51 @@
+//! JSON web tokens: what operators, accounts and users say, signed by nkeys.
+//!
+//! Owns: reading and checking tokens (`token`, `claims` and a file for each kind), credentials files (`creds`).
+//! Not here: the configuration, connections, what the router obeys. Nothing here asks for the time: every check is given
+//! the second it is about.
+//!
+//! Two steps, as in the reference library (`github.com/nats-io/jwt`):
+//!   decode   three parts, header, signature by the issuer's key, JSON into types    -> `DecodeError`
+//!   check    do the claims make sense, are they good at this second                 -> `Issues`
+//! Whether the issuer is one to be trusted comes after both.
+
+pub mod account;
+pub mod activation;
+pub mod authorization;
+pub mod claims;
+pub mod creds;
+pub mod error;
+pub mod exports;
+pub mod nkey;
+pub mod operator;
+pub mod permissions;
+mod subject_text;
+mod token;
+pub mod user;
+
+#[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
+mod tests;
+
+use serde::Deserialize;
+
+pub use claims::{Claims, ClaimsData, Kind};
+pub use error::{DecodeError, Issue, Issues};
+pub use token::{
+    decode, decode_account, decode_activation, decode_authorization_request, decode_authorization_response,
+    decode_operator, decode_user, encode, TOKEN_SIZE_MAX,
+};
+
+/// A limit of claims that is none.
+pub const NO_LIMIT: i64 = -1;
+/// In revocations and lists of accounts: all of them.
+pub const ALL: &str = "*";
+
+/// What version 1 has at the top and version 2 under `nats`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TopLevel {
+    tags: Vec<String>,
+    issuer_account: String,
+}
