@@ -8,11 +8,12 @@ use std::time::Duration;
 use pinion_shard::io::simulated::{Dice, SimIo, SimWorld, Unfinished};
 use pinion_shard::io::Queue;
 use pinion_shard::proto::CloseReason;
+use pinion_tests::simulated_server::PORT;
 
 use super::checks::check;
 use super::history::History;
 use super::script::{play, Character, Stage};
-use super::server::{Server, PORT};
+use super::server::Server;
 
 /// Virtual time of the bad weather.
 const STORM: Duration = Duration::from_secs(3);

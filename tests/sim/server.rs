@@ -1,30 +1,30 @@
 //! One simulated server: some shards with small lanes, an acceptor, limits drawn per seed.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::Duration;
 
 use pinion_shard::conn::Subscriber;
-use pinion_shard::io::simulated::{Dice, HostId, SimBell, SimIo, SimWorld};
-use pinion_shard::io::{Bell, Gate, Io, Queue};
+use pinion_shard::io::simulated::{Dice, SimWorld};
 use pinion_shard::mesh::MeshSize;
-use pinion_shard::proto::Info;
 use pinion_shard::rules::Rules;
-use pinion_shard::runtime::{serve_listener, start, Parts, Settings, Shard, Shards, WriteTimeout};
+use pinion_shard::runtime::{Settings, Shard, WriteTimeout};
 use pinion_shard::sublist::Cursor;
-
-/// Where clients connect.
-pub(crate) const PORT: u16 = 4222;
+use pinion_tests::simulated_server::{default_settings, SimulatedServer};
 
 /// A running server.
 pub(crate) struct Server {
-    pub host: HostId,
-    pub shards: Vec<Rc<Shard>>,
-    handle: Shards,
-    running: Gate,
+    simulated: SimulatedServer,
     /// Slow consumers are expected.
     pub is_tight: bool,
+}
+
+impl Deref for Server {
+    type Target = SimulatedServer;
+
+    fn deref(&self) -> &SimulatedServer {
+        &self.simulated
+    }
 }
 
 /// Draws the limits of a server.
@@ -35,79 +35,26 @@ fn draw_settings(dice: &Dice) -> (Settings, MeshSize, bool) {
         credit_size: dice.pick(&[1, 200, 4096, 1024 * 1024]),
     };
     let is_tight = dice.one_in(4);
-    let settings = Settings {
-        caches_matches: true,
-        info: Info {
-            version: "2.14.5".to_owned(),
-            max_payload: 1024 * 1024,
-            headers: true,
-            ..Info::default()
-        },
-        control_line_size_max: 4096,
-        payload_size_max: 1024 * 1024,
-        pending_size_max: if is_tight {
-            dice.size(2_000, 20_000)
-        } else {
-            64 << 20
-        },
-        subscriptions_max: 0,
-        subject_tokens_max: 0,
-        connections_max: None,
-        headers: true,
-        ping_interval: Duration::from_secs(120),
-        ping_max: 2,
-        write_deadline: if is_tight {
-            Duration::from_millis(dice.between(20, 2_000))
-        } else {
-            Duration::from_secs(3600)
-        },
-        write_timeout: if dice.one_in(4) {
-            WriteTimeout::Retry
-        } else {
-            WriteTimeout::Close
-        },
-        auth_timeout: None,
-        stalls_producers: !dice.one_in(3),
-        closed_connections_max: 10_000,
-        proxy_protocol: false,
-        traces_protocol: false,
-        traced_message_size_max: 0,
-        traces_headers_only: false,
-    };
+    let mut settings = default_settings();
+    settings.write_deadline = Duration::from_secs(3600);
+    if is_tight {
+        settings.pending_size_max = dice.size(2_000, 20_000);
+        settings.write_deadline = Duration::from_millis(dice.between(20, 2_000));
+    }
+    if dice.one_in(4) {
+        settings.write_timeout = WriteTimeout::Retry;
+    }
+    settings.stalls_producers = !dice.one_in(3);
     (settings, size, is_tight)
 }
 
 impl Server {
     /// Starts a server on a host of its own.
     pub(crate) fn start(world: &SimWorld, dice: &Dice) -> Self {
-        let host = world.add_host();
         let count = dice.size(1, 4).max(if dice.one_in(8) { 1 } else { 2 });
         let (settings, size, is_tight) = draw_settings(dice);
-        let nodes: Vec<SimIo> = (0..count).map(|_| world.add_node(host)).collect();
-        let bells: Vec<SimBell> = nodes.iter().map(|_| SimBell::new()).collect();
-        let seam_bells: Vec<Bell> = bells.iter().cloned().map(Bell::Simulated).collect();
-        let Parts {
-            plans,
-            shards: handle,
-        } = Parts::build(&seam_bells, size, &Arc::new(settings), &Arc::new(Rules::open()));
-        let running = Gate::default();
-        let mut shards = Vec::new();
-        for ((plan, node), bell) in plans.into_iter().zip(&nodes).zip(&seam_bells) {
-            let io = Io::Simulated(node.clone());
-            let ear = bell.ear(&io).expect("a simulated bell");
-            let (shard, run) = start(plan, io.clone(), ear);
-            io.spawn(Queue::Hot, &running, run);
-            shards.push(shard);
-        }
-        shards[0]
-            .listen(([0, 0, 0, 0], PORT).into())
-            .expect("the port is free");
-        serve_listener(&shards[0]);
         Self {
-            host,
-            shards,
-            handle,
-            running,
+            simulated: SimulatedServer::start(world, count, size, settings, Rules::open()),
             is_tight,
         }
     }
@@ -146,11 +93,6 @@ impl Server {
     /// Begins the stop of all shards.
     pub(crate) fn stop(&self) {
         self.handle.run_on_all(|shard| shard.stop());
-    }
-
-    /// Whether every task has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.running.inside() == 0
     }
 
     /// What is not as it was before the first client came, after the stop.
@@ -237,11 +179,6 @@ impl Server {
             }
         }
         differences
-    }
-
-    /// Sums a counter over the shards.
-    pub(crate) fn sum(&self, counter: impl Fn(&Shard) -> u64) -> u64 {
-        self.shards.iter().map(|shard| counter(shard)).sum()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns: everything that more than one test needs. The tests themselves are in `tests/tests`, the transcripts
 //! in `tests/golden`.
-//! Not here: simulation (`tests/sim`) and fuzz targets (`tests/fuzz`).
+//! Not here: what simulations do and check (`tests/sim`, `tests/tests/virtual_time`) and fuzz targets (`tests/fuzz`).
 //!
 //! This crate drives real processes, so it uses sockets, files, the clock and threads. It never sleeps: it
 //! waits for bytes, for a line of a log or for an exit, each with a deadline that is a failure when it passes.
@@ -17,5 +17,6 @@ pub mod known_differences;
 pub mod notice;
 pub mod process;
 pub mod server;
+pub mod simulated_server;
 pub mod transcript;
 pub mod wire;

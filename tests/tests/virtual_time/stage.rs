@@ -7,53 +7,22 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use pinion_shard::conn::Connection;
-use pinion_shard::io::simulated::{HostId, Plan, SimBell, SimIo, SimStream, SimWorld};
-use pinion_shard::io::{Bell, Gate, Io, Queue};
+use pinion_shard::io::simulated::{HostId, Plan, SimIo, SimStream, SimWorld};
+use pinion_shard::io::{Io, Queue};
 use pinion_shard::mesh::MeshSize;
-use pinion_shard::proto::{CloseReason, Info};
+use pinion_shard::proto::CloseReason;
 use pinion_shard::rules::Rules;
-use pinion_shard::runtime::{serve_listener, start, Parts, Settings, Shard, Shards, WriteTimeout};
+use pinion_shard::runtime::{Settings, Shard, Shards};
+use pinion_tests::simulated_server::{default_settings, SimulatedServer, PORT};
 
-const PORT: u16 = 4222;
 /// Bytes a socket holds per direction.
 pub(crate) const SOCKET_SIZE: usize = 4096;
 /// Virtual time in which a round trip is surely over; it takes some 20 us.
 pub(crate) const MOMENT: Duration = Duration::from_millis(1);
-
-/// The settings of the defaults, for a test to change.
-fn settings() -> Settings {
-    Settings {
-        caches_matches: true,
-        info: Info {
-            max_payload: 1 << 20,
-            headers: true,
-            ..Info::default()
-        },
-        control_line_size_max: 4096,
-        payload_size_max: 1 << 20,
-        pending_size_max: 64 << 20,
-        subscriptions_max: 0,
-        subject_tokens_max: 0,
-        connections_max: None,
-        headers: true,
-        ping_interval: Duration::from_secs(120),
-        ping_max: 2,
-        write_deadline: Duration::from_secs(10),
-        write_timeout: WriteTimeout::Close,
-        auth_timeout: None,
-        stalls_producers: true,
-        closed_connections_max: 10_000,
-        proxy_protocol: false,
-        traces_protocol: false,
-        traced_message_size_max: 0,
-        traces_headers_only: false,
-    }
-}
 
 /// A server and its world.
 pub(crate) struct Stage {
@@ -82,33 +51,14 @@ impl Stage {
     /// Starts a server of `shard_count` shards in a world that does what `plan` says.
     pub(crate) fn start_in(plan: Plan, shard_count: usize, change: impl FnOnce(&mut Settings)) -> Self {
         let world = SimWorld::with_plan(1, plan);
-        let mut settings = settings();
+        let mut settings = default_settings();
         change(&mut settings);
-        let (host, client_host) = (world.add_host(), world.add_host());
-        let nodes: Vec<SimIo> = (0..shard_count).map(|_| world.add_node(host)).collect();
-        let bells: Vec<Bell> = nodes.iter().map(|_| Bell::Simulated(SimBell::new())).collect();
-        let Parts {
-            plans,
-            shards: handle,
-        } = Parts::build(
-            &bells,
-            MeshSize::default(),
-            &Arc::new(settings),
-            &Arc::new(Rules::open()),
-        );
-        let running = Gate::default();
-        let mut shards = Vec::new();
-        for ((plan, node), bell) in plans.into_iter().zip(&nodes).zip(&bells) {
-            let io = Io::Simulated(node.clone());
-            let ear = bell.ear(&io).expect("a simulated bell");
-            let (shard, run) = start(plan, io.clone(), ear);
-            io.spawn(Queue::Hot, &running, run);
-            shards.push(shard);
-        }
-        shards[0]
-            .listen(([0, 0, 0, 0], PORT).into())
-            .expect("the port is free");
-        serve_listener(&shards[0]);
+        let size = MeshSize::default();
+        let server = SimulatedServer::start(&world, shard_count, size, settings, Rules::open());
+        let client_host = world.add_host();
+        let SimulatedServer {
+            host, shards, handle, ..
+        } = server;
         Self {
             clock: world.add_node(client_host),
             world,
