@@ -294,123 +294,79 @@ impl Parser<'_, '_, '_> {
     /// Reads a map whose `{` was read at `start`.
     fn map(&mut self, start: Place, depth: usize) -> Map {
         self.scopes.push(Map::default());
-        while !self.stopped {
-            self.lexer.skip_blank(Blank::All);
-            if self.lexer.skip_comment() {
-                continue;
-            }
-            let since = self.lexer.offset();
-            match self.lexer.peek() {
-                None => self.give_up(
-                    start,
-                    "Unexpected EOF processing map. It starts here and is never closed".to_owned(),
-                ),
-                Some(b'}') => {
-                    self.lexer.advance(1);
-                    break;
-                }
-                Some(b'/') => {
-                    let error = self.lexer.error(SINGLE_SLASH);
-                    self.report_and_resynchronise(error, since);
-                }
-                Some(b']') => {
-                    let error = self.lexer.error("Unexpected array end ']' processing map.");
-                    self.report_and_resynchronise(error, since);
-                }
-                Some(_) => {
-                    let result = self
-                        .entry(Level::Map, depth)
-                        .and_then(|()| self.end_of_map_entry());
-                    if let Err(error) = result {
-                        self.report_and_resynchronise(error, since);
-                    }
-                }
-            }
-        }
+        self.block(Block::Map, start, |parser| parser.entry(Level::Map, depth));
         self.scopes.pop().expect("pushed above")
-    }
-
-    fn end_of_map_entry(&mut self) -> Result<(), LexError> {
-        loop {
-            self.lexer.skip_blank(Blank::Spaces);
-            if self.lexer.skip_comment() {
-                continue;
-            }
-            match self.lexer.peek() {
-                Some(b'\n' | b'\r' | b';' | b',' | b'/') => {
-                    self.lexer.advance(1);
-                    return Ok(());
-                }
-                // The map says where it started.
-                None | Some(b'}') => return Ok(()),
-                Some(_) => {
-                    return Err(self.lexer.error(format!(
-                        "Expected a map value terminator \",\" or a map terminator \"}}\", but got {} instead.",
-                        self.lexer.found()
-                    )));
-                }
-            }
-        }
     }
 
     /// Reads a list whose `[` was read at `start`.
     fn list(&mut self, start: Place, depth: usize) -> Vec<Node> {
         let mut items = Vec::new();
+        self.block(Block::List, start, |parser| {
+            let at = parser.lexer.place();
+            let value = parser.value(depth, true)?;
+            items.push(parser.node(value, at));
+            Ok(())
+        });
+        items
+    }
+
+    /// Reads what stands in a map or list up to its end, `item` by item.
+    fn block(&mut self, block: Block, start: Place, mut item: impl FnMut(&mut Self) -> Result<(), LexError>) {
         while !self.stopped {
             self.lexer.skip_blank(Blank::All);
             if self.lexer.skip_comment() {
                 continue;
             }
             let since = self.lexer.offset();
-            match self.lexer.peek() {
-                None => self.give_up(
-                    start,
-                    "Unexpected EOF processing array. It starts here and is never closed".to_owned(),
-                ),
-                Some(b']') => {
-                    self.lexer.advance(1);
-                    break;
-                }
-                Some(byte @ (b',' | b'/')) => {
-                    let text = format!("Unexpected array value terminator '{}'.", char::from(byte));
-                    let error = self.lexer.error(text);
+            let Some(byte) = self.lexer.peek() else {
+                let text = format!(
+                    "Unexpected EOF processing {}. It starts here and is never closed",
+                    block.name()
+                );
+                self.give_up(start, text);
+                break;
+            };
+            if byte == block.closer() {
+                self.lexer.advance(1);
+                break;
+            }
+            if let Some(text) = block.misplaced(byte) {
+                let error = self.lexer.error(text);
+                if block == Block::List {
+                    // The next value may stand right behind it.
                     self.report(error);
                     self.lexer.advance(1);
+                } else {
+                    self.report_and_resynchronise(error, since);
                 }
-                Some(_) => {
-                    let at = self.lexer.place();
-                    let result = self.value(depth, true).and_then(|value| {
-                        items.push(self.node(value, at));
-                        self.end_of_list_value()
-                    });
-                    if let Err(error) = result {
-                        self.report_and_resynchronise(error, since);
-                    }
-                }
+            } else if let Err(error) = item(self).and_then(|()| self.end_of_item(block)) {
+                self.report_and_resynchronise(error, since);
             }
         }
-        items
     }
 
-    fn end_of_list_value(&mut self) -> Result<(), LexError> {
+    fn end_of_item(&mut self, block: Block) -> Result<(), LexError> {
         loop {
             self.lexer.skip_blank(Blank::Spaces);
             if self.lexer.skip_comment() {
                 continue;
             }
-            match self.lexer.peek() {
-                Some(b'\n' | b'\r' | b',' | b'/') => {
+            return match self.lexer.peek() {
+                // The block says where it started.
+                None => Ok(()),
+                Some(byte) if byte == block.closer() => Ok(()),
+                Some(byte) if block.ends_item(byte) => {
                     self.lexer.advance(1);
-                    return Ok(());
+                    Ok(())
                 }
-                None | Some(b']') => return Ok(()),
-                Some(_) => {
-                    return Err(self.lexer.error(format!(
-                        "Expected an array value terminator \",\" or an array terminator \"]\", but got {} instead.",
-                        self.lexer.found()
-                    )));
-                }
-            }
+                Some(_) => Err(self.lexer.error(format!(
+                    "Expected {article} {name} value terminator \",\" or {article} {name} terminator \"{closer}\", but got {found} instead.",
+                    article = if block == Block::Map { "a" } else { "an" },
+                    name = block.name(),
+                    closer = char::from(block.closer()),
+                    found = self.lexer.found()
+                ))),
+            };
         }
     }
 
@@ -576,6 +532,46 @@ impl Parser<'_, '_, '_> {
         }
         if self.load.errors.len() >= ERRORS_MAX {
             self.stopped = true;
+        }
+    }
+}
+
+/// What stands between two brackets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Block {
+    Map,
+    List,
+}
+
+impl Block {
+    fn name(self) -> &'static str {
+        match self {
+            Block::Map => "map",
+            Block::List => "array",
+        }
+    }
+
+    fn closer(self) -> u8 {
+        match self {
+            Block::Map => b'}',
+            Block::List => b']',
+        }
+    }
+
+    fn ends_item(self, byte: u8) -> bool {
+        matches!(byte, b'\n' | b'\r' | b',' | b'/') || (self == Block::Map && byte == b';')
+    }
+
+    /// What is wrong with a byte where an item must begin.
+    fn misplaced(self, byte: u8) -> Option<String> {
+        match (self, byte) {
+            (Block::Map, b'/') => Some(SINGLE_SLASH.to_owned()),
+            (Block::Map, b']') => Some("Unexpected array end ']' processing map.".to_owned()),
+            (Block::List, b',' | b'/') => Some(format!(
+                "Unexpected array value terminator '{}'.",
+                char::from(byte)
+            )),
+            _ => None,
         }
     }
 }
