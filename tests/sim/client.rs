@@ -77,6 +77,7 @@ impl Client {
                 ended: None,
                 closed_by_client: false,
                 errors: Vec::new(),
+                largest: 0,
             });
             history.connections.len() - 1
         };
@@ -225,9 +226,14 @@ impl Client {
             (message, payload)
         };
         let reply = reply.map(|reply| format!(" {reply}")).unwrap_or_default();
+        let header = format!("NATS/1.0\r\nn: {message}\r\n\r\n");
+        let header_size = if with_headers { header.len() } else { 0 };
+        let size = header_size + payload.len();
+        {
+            let largest = &mut self.history.borrow_mut().connections[self.connection].largest;
+            *largest = size.max(*largest);
+        }
         if with_headers {
-            let header = format!("NATS/1.0\r\nn: {message}\r\n\r\n");
-            let (header_size, size) = (header.len(), header.len() + payload.len());
             self.send(&format!(
                 "HPUB {subject}{reply} {header_size} {size}\r\n{header}{payload}\r\n"
             ));

@@ -30,6 +30,8 @@ pub(crate) struct ConnectionRecord {
     /// The client closed it.
     pub closed_by_client: bool,
     pub errors: Vec<String>,
+    /// Bytes of the largest message it sent, headers included.
+    pub largest: usize,
 }
 
 /// Why a subscription is over.

@@ -8,6 +8,7 @@
 mod checks;
 mod client;
 mod history;
+mod reload;
 mod run;
 #[cfg(sabotage)]
 mod sabotage;
@@ -21,12 +22,16 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::ExitCode;
 
 /// Hits a long run must have seen: a fault or a bound that never happens is not tested.
-const MUST_HIT: [&str; 39] = [
+const MUST_HIT: [&str; 44] = [
     "auto_unsubscribed",
     "bell_delay",
     "bell_rung",
+    "bound_answer_overflow",
+    "bound_connections",
     "bound_data_lane_full",
     "bound_interest_lane_full",
+    "bound_open_requests",
+    "bound_payload_size",
     "bound_pending_size",
     "bound_write_deadline",
     "client_reset",
@@ -55,6 +60,7 @@ const MUST_HIT: [&str; 39] = [
     "received",
     "reset",
     "seeds",
+    "settings_changed",
     "shard_held",
     "stall_hint",
     "wall_jump",

@@ -10,8 +10,9 @@ use pinion_shard::io::Queue;
 use pinion_shard::proto::CloseReason;
 use pinion_tests::simulated_server::PORT;
 
-use super::checks::check;
+use super::checks::{check, Forgiven};
 use super::history::History;
+use super::reload::{self, Strictest};
 use super::script::{play, Character, Stage};
 use super::server::Server;
 
@@ -53,14 +54,35 @@ pub(crate) fn run(seed: u64, prepare: impl FnOnce(&SimWorld)) -> Outcome {
         stage.running.set(stage.running.get() + 1);
         io.spawn(Queue::Hot, play(io.clone(), stage.clone(), character));
     }
+    let strictest = Rc::new(Cell::new(Strictest {
+        payload_size: usize::MAX,
+        limits_connections: false,
+        changes: 0,
+    }));
+    if dice.one_in(3) {
+        let io = world.add_node(world.add_host());
+        let (shards, settings) = (server.handle.clone(), server.shards[0].settings());
+        let (is_calm, strictest) = (Rc::clone(&stage.is_calm), Rc::clone(&strictest));
+        stage.running.set(stage.running.get() + 1);
+        let running = Rc::clone(&stage.running);
+        io.clone().spawn(Queue::Hot, async move {
+            reload::play(io, shards, settings, is_calm, strictest).await;
+            running.set(running.get() - 1);
+        });
+    }
     let mut wrong = Vec::new();
     let finished = weather(&world, &server, &stage);
     if let Err(what) = finished {
         wrong.push(what);
     } else {
-        wrong.extend(check(&history.borrow()));
+        let hits = world.hits();
+        let forgiven = Forgiven {
+            answers: server.sum(|shard| shard.mesh().counters().answers_dropped.get()),
+            requests: hits.get("bound_open_requests").copied().unwrap_or(0),
+        };
+        wrong.extend(check(&history.borrow(), forgiven));
         wrong.extend(server.interest_differences());
-        wrong.extend(unexpected_closes(&server, &history.borrow()));
+        wrong.extend(unexpected_closes(&server, &history.borrow(), strictest.get()));
     }
     if wrong.is_empty() {
         server.stop();
@@ -74,7 +96,8 @@ pub(crate) fn run(seed: u64, prepare: impl FnOnce(&SimWorld)) -> Outcome {
             wrong.push(format!("{tasks} tasks are left after the stop"));
         }
     }
-    let hits = hits(&world, &server, &history.borrow());
+    let mut hits = hits(&world, &server, &history.borrow());
+    hits.insert("settings_changed", strictest.get().changes);
     Outcome {
         trace: world.trace(),
         hits,
@@ -130,7 +153,7 @@ fn weather(world: &SimWorld, server: &Server, stage: &Stage) -> Result<(), Strin
 }
 
 /// Connections the server closed though nothing was wrong with them.
-fn unexpected_closes(server: &Server, history: &History) -> Vec<String> {
+fn unexpected_closes(server: &Server, history: &History, strictest: Strictest) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut slow = 0;
     for shard in &server.shards {
@@ -142,13 +165,21 @@ fn unexpected_closes(server: &Server, history: &History) -> Vec<String> {
                 {
                     slow += 1;
                 }
+                CloseReason::MaxConnectionsExceeded if strictest.limits_connections => {}
+                // Looked at below.
+                CloseReason::MaxPayloadExceeded => {}
                 reason => wrong.push(format!("a connection was closed: {}", reason.text())),
             }
         }
     }
     for (number, connection) in history.connections.iter().enumerate() {
         for error in &connection.errors {
-            if slow == 0 || !error.contains("Slow Consumer") {
+            let is_deserved = match error.as_str() {
+                "-ERR 'maximum connections exceeded'" => strictest.limits_connections,
+                "-ERR 'Maximum Payload Violation'" => connection.largest > strictest.payload_size,
+                error => slow > 0 && error.contains("Slow Consumer"),
+            };
+            if !is_deserved {
                 wrong.push(format!("connection {number} got {error}"));
             }
         }
@@ -193,6 +224,20 @@ fn hits(world: &SimWorld, server: &Server, history: &History) -> BTreeMap<&'stat
         "hand_on_dropped",
         server.sum(|shard| shard.counters().hand_ons_dropped.get()),
     );
+    add(
+        "bound_answer_overflow",
+        server.sum(|shard| shard.mesh().counters().answers_dropped.get()),
+    );
+    for (name, reason) in [
+        ("bound_connections", CloseReason::MaxConnectionsExceeded),
+        ("bound_payload_size", CloseReason::MaxPayloadExceeded),
+    ] {
+        let closed = server.shards.iter().flat_map(|shard| shard.closed_connections());
+        add(
+            name,
+            closed.filter(|closed| closed.reason == reason).count() as u64,
+        );
+    }
     add("messages", history.messages.len() as u64);
     add(
         "received",

@@ -33,6 +33,8 @@ fn draw_settings(dice: &Dice) -> (Settings, MeshSize, bool) {
         interest_capacity: dice.pick(&[1, 2, 8, 1024]),
         data_capacity: dice.pick(&[1, 2, 8, 256]),
         credit_size: dice.pick(&[1, 200, 4096, 1024 * 1024]),
+        answer_overflow_size: dice.pick(&[100, 1_000, 100_000, 4 << 20]),
+        open_requests: dice.pick(&[1, 4, 4096, 4096]),
     };
     let is_tight = dice.one_in(4);
     let mut settings = default_settings();

@@ -264,16 +264,6 @@ impl Shard {
             connection.has_joined.set(true);
             *connection.account.borrow_mut() = Rc::clone(&account);
         }
-        let settings = self.settings_ref();
-        let limits = &account.rules().limits;
-        let payload = [grant.limits.payload_size, limits.payload_size];
-        connection
-            .payload_size_max
-            .set(least_payload(settings.payload_size_max, &payload));
-        let subscriptions = [grant.limits.subscriptions, limits.subscriptions];
-        let server = Some(settings.subscriptions_max).filter(|&max| max > 0);
-        let least = subscriptions.into_iter().flatten().chain(server).min();
-        connection.subscriptions_max.set(least.unwrap_or(usize::MAX));
         connection.expires_due.set(grant.expires.map(|at| {
             let left = at.0.saturating_sub(self.io().wall().0);
             self.io().now() + Duration::from_nanos(left)
@@ -283,9 +273,26 @@ impl Shard {
             .clone()
             .map(|granted| Box::new(Permits::new(granted)));
         *connection.grant.borrow_mut() = Some(grant);
-        drop(settings);
+        self.bind_limits(connection);
         self.schedule(connection);
         Ok(())
+    }
+
+    /// Binds a connection to the least of the server's, its account's and its own limits.
+    pub(crate) fn bind_limits(&self, connection: &Connection) {
+        let settings = self.settings_ref();
+        let account = connection.account();
+        let limits = &account.rules().limits;
+        let grant = connection.grant();
+        let own = grant.as_ref().map(|grant| &grant.limits);
+        let payload = [own.and_then(|own| own.payload_size), limits.payload_size];
+        connection
+            .payload_size_max
+            .set(least_payload(settings.payload_size_max, &payload));
+        let subscriptions = [own.and_then(|own| own.subscriptions), limits.subscriptions];
+        let server = Some(settings.subscriptions_max).filter(|&max| max > 0);
+        let least = subscriptions.into_iter().flatten().chain(server).min();
+        connection.subscriptions_max.set(least.unwrap_or(usize::MAX));
     }
 
     /// Takes a connection out of the counts of its account.

@@ -195,6 +195,9 @@ fn parse_batch(
     backlog: &mut Vec<u8>,
 ) -> Batch {
     let mut input = bytes;
+    // They may have changed since the last batch.
+    parser.set_max_payload(connection.payload_size_max.get());
+    parser.set_max_control_line(shard.settings_ref().control_line_size_max);
     loop {
         // The hot road: a plain PUB that lies whole in the buffer.
         if let Some((publish, consumed)) = parser.next_publish(input) {

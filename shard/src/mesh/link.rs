@@ -12,7 +12,7 @@ use crate::ids::ShardId;
 use crate::io::Bell;
 use crate::limits;
 
-/// Sizes of the lanes; small ones in simulation.
+/// Sizes of the lanes and of what hangs on them; small ones in simulation.
 #[derive(Clone, Copy, Debug)]
 pub struct MeshSize {
     /// Interest changes in one lane.
@@ -21,6 +21,10 @@ pub struct MeshSize {
     pub data_capacity: usize,
     /// Bytes in flight from one shard to another.
     pub credit_size: usize,
+    /// Bytes of answers kept for one full lane.
+    pub answer_overflow_size: usize,
+    /// Requests in several parts whose answers are counted at the same time.
+    pub open_requests: usize,
 }
 
 impl Default for MeshSize {
@@ -29,6 +33,8 @@ impl Default for MeshSize {
             interest_capacity: limits::INTEREST_LANE_CAPACITY,
             data_capacity: limits::DATA_LANE_CAPACITY,
             credit_size: limits::CREDIT_SIZE,
+            answer_overflow_size: limits::ANSWER_OVERFLOW_SIZE_MAX,
+            open_requests: limits::OPEN_REQUESTS_MAX,
         }
     }
 }
@@ -81,7 +87,7 @@ impl Flow {
 /// One shard's side of the lanes to and from one other.
 pub(super) struct Link {
     reach: Reach,
-    credit_size: usize,
+    size: MeshSize,
     // Out.
     flow_out: Arc<Flow>,
     /// At least what is in flight: what the target returned is seen when this reaches the credit.
@@ -109,7 +115,7 @@ pub(super) fn pair(size: MeshSize, to_a: Reach, to_b: Reach) -> (Link, Link) {
     let (flow_ab, flow_ba) = (Arc::new(Flow::default()), Arc::new(Flow::default()));
     let a = Link {
         reach: to_b,
-        credit_size: size.credit_size,
+        size,
         flow_out: Arc::clone(&flow_ab),
         in_flight_bound: 0,
         data_out: a_data_out,
@@ -124,7 +130,7 @@ pub(super) fn pair(size: MeshSize, to_a: Reach, to_b: Reach) -> (Link, Link) {
     };
     let b = Link {
         reach: to_a,
-        credit_size: size.credit_size,
+        size,
         flow_out: flow_ba,
         in_flight_bound: 0,
         data_out: b_data_out,
@@ -230,10 +236,10 @@ impl Link {
     }
 
     fn has_credit(&mut self) -> bool {
-        if self.in_flight_bound + self.open.len() >= self.credit_size {
+        if self.in_flight_bound + self.open.len() >= self.size.credit_size {
             self.in_flight_bound = self.flow_out.in_flight.load(Ordering::Relaxed);
         }
-        self.in_flight_bound + self.open.len() < self.credit_size && !self.data_out.is_full()
+        self.in_flight_bound + self.open.len() < self.size.credit_size && !self.data_out.is_full()
     }
 
     pub(super) fn is_blocked(&mut self) -> bool {
@@ -245,7 +251,7 @@ impl Link {
     }
 
     pub(super) fn is_overflowing(&self) -> bool {
-        self.open.len() > limits::ANSWER_OVERFLOW_SIZE_MAX
+        self.open.len() > self.size.answer_overflow_size
     }
 
     pub(super) fn in_flight(&self) -> usize {

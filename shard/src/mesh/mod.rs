@@ -33,6 +33,7 @@ use sync::Arc;
 /// One shard's end of the mesh, before its thread has started. May cross threads.
 pub struct MeshEnd {
     id: ShardId,
+    size: MeshSize,
     doorbell: Arc<Doorbell>,
     links: Vec<Option<Link>>,
 }
@@ -40,6 +41,7 @@ pub struct MeshEnd {
 /// One shard's end of the mesh.
 pub struct Mesh {
     id: ShardId,
+    size: MeshSize,
     doorbell: Arc<Doorbell>,
     /// By shard; `None` at our own place.
     links: Box<[Option<RefCell<Link>>]>,
@@ -81,6 +83,7 @@ pub fn build(bells: &[Bell], size: MeshSize) -> Vec<MeshEnd> {
         .enumerate()
         .map(|(index, doorbell)| MeshEnd {
             id: ShardId::from_index(index),
+            size,
             doorbell: Arc::clone(doorbell),
             links: bells.iter().map(|_| None).collect(),
         })
@@ -147,6 +150,7 @@ impl Mesh {
     pub fn new(end: MeshEnd) -> Self {
         Self {
             id: end.id,
+            size: end.size,
             doorbell: end.doorbell,
             links: end.links.into_iter().map(|link| link.map(RefCell::new)).collect(),
             changes: RefCell::default(),
@@ -159,6 +163,11 @@ impl Mesh {
     /// This shard.
     pub fn id(&self) -> ShardId {
         self.id
+    }
+
+    /// How large its parts are.
+    pub fn size(&self) -> MeshSize {
+        self.size
     }
 
     /// Shards of the server, this one included.

@@ -6,7 +6,7 @@
 //! end there. When all parts came back, nobody got the request.
 //!
 //! Owns: the count of parts that have not come back. Entries of answered requests stay until newer ones push them out.
-//! Invariants: numbers are never 0; at most `OPEN_REQUESTS_MAX` are kept; no more parts come back than went out.
+//! Invariants: numbers are never 0; at most `limits::OPEN_REQUESTS_MAX` are kept; no more parts come back than went out.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -14,13 +14,13 @@ use std::rc::Rc;
 use crate::account::Account;
 use crate::conn::{Connection, Subscriber};
 use crate::ids::ConnectionId;
-use crate::limits;
 use crate::proto::writer;
 use crate::runtime::Shard;
 
 /// The open requests of one shard that went out in more than one part.
-#[derive(Default)]
 pub(crate) struct OpenRequests {
+    /// So many are kept.
+    max: usize,
     /// Number of the first entry in `waiting`.
     first: u32,
     /// Parts that have not come back.
@@ -31,11 +31,22 @@ pub(crate) struct OpenRequests {
 const SINGLE: u32 = u32::MAX;
 
 impl OpenRequests {
-    fn open(&mut self, parts: u32) -> u32 {
-        if parts == 1 {
-            return SINGLE;
+    /// Keeps `max` at most.
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            max,
+            first: 0,
+            waiting: VecDeque::new(),
         }
-        if self.waiting.len() == limits::OPEN_REQUESTS_MAX {
+    }
+
+    /// Gives a request in so many parts its number, and whether an older one had to be forgotten for it.
+    fn open(&mut self, parts: u32) -> (u32, bool) {
+        if parts == 1 {
+            return (SINGLE, false);
+        }
+        let is_full = self.waiting.len() == self.max;
+        if is_full {
             self.waiting.pop_front();
             self.first += 1;
         }
@@ -44,7 +55,8 @@ impl OpenRequests {
             self.waiting.clear();
         }
         self.waiting.push_back(parts);
-        self.first + u32::try_from(self.waiting.len()).expect("bounded by OPEN_REQUESTS_MAX") - 1
+        let last = u32::try_from(self.waiting.len()).expect("bounded by OPEN_REQUESTS_MAX") - 1;
+        (self.first + last, is_full)
     }
 
     /// Nobody got these parts; `true`: they were the last.
@@ -67,7 +79,11 @@ impl OpenRequests {
 
 impl Shard {
     pub(super) fn open_request(&self, parts: u32) -> u32 {
-        self.requests().borrow_mut().open(parts)
+        let (request, has_forgotten) = self.requests().borrow_mut().open(parts);
+        if has_forgotten {
+            self.io().hit("bound_open_requests");
+        }
+        request
     }
 
     /// Nobody got `parts` of the request of `origin`, a connection of this shard.
@@ -118,18 +134,18 @@ mod tests {
     /// The part that comes back last decides, a single one at once, and once; old requests are forgotten.
     #[test]
     fn last_part_decides() {
-        let mut open = OpenRequests::default();
+        const MAX: usize = 8;
+        let mut open = OpenRequests::new(MAX);
         assert!(open.answer(SINGLE, 1));
-        let request = open.open(4);
+        let (request, _) = open.open(4);
         assert!(request != 0);
         assert!(!open.answer(request, 1));
         assert!(!open.answer(request, 2));
         assert!(open.answer(request, 1));
         assert!(!open.answer(request, 1));
-        let old = open.open(2);
-        for _ in 0..limits::OPEN_REQUESTS_MAX {
-            open.open(2);
-        }
+        let (old, _) = open.open(2);
+        let forgotten: Vec<bool> = (0..MAX).map(|_| open.open(2).1).collect();
+        assert_eq!(forgotten, [false, false, false, false, false, false, true, true]);
         assert!(!open.answer(old, 2));
     }
 }

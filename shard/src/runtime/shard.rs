@@ -202,6 +202,7 @@ impl Shard {
             rules,
             mailbox,
         } = parts;
+        let open_requests = mesh.size().open_requests;
         let shard = Rc::new(Self {
             io,
             mesh,
@@ -224,7 +225,7 @@ impl Shard {
             mailbox,
             timers: Timers::default(),
             remote_stalls: RefCell::default(),
-            requests: RefCell::default(),
+            requests: RefCell::new(OpenRequests::new(open_requests)),
             mesh_match: RefCell::default(),
             next_subscription: Cell::new(1),
             gate: Gate::default(),
@@ -282,9 +283,13 @@ impl Shard {
         self.settings.borrow()
     }
 
-    /// Puts new settings in force.
+    /// Puts new settings in force. Those who are connected have their limits from the next operation on; a message
+    /// that has begun goes through.
     pub fn set_settings(&self, settings: Arc<Settings>) {
         *self.settings.borrow_mut() = settings;
+        for connection in self.connections() {
+            self.bind_limits(&connection);
+        }
     }
 
     #[inline]

@@ -7,6 +7,7 @@ mod requests;
 mod stage;
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pinion_shard::proto::CloseReason;
@@ -517,4 +518,70 @@ fn connection_limit_counts_all_shards() {
     for client in [&clients[0], &clients[2], &clients[3]] {
         assert!(stage.round_trip(client) < MOMENT);
     }
+}
+
+/// New settings bind those who are connected from their next operation on, up and down; a message that has begun goes
+/// through, and nobody is told but who connects later.
+#[test]
+fn changed_limits_bind_connected_clients() {
+    let stage = Stage::start(2, |_| ());
+    let clients: Vec<_> = (0..4).map(|_| stage.client()).collect();
+    greet(&stage, &clients);
+    let [under_way, large, long, receiver] = &clients[..] else {
+        panic!("four clients")
+    };
+    receiver.send("SUB s 1\r\n");
+    under_way.send(&format!("PUB s 900\r\n{}", "x".repeat(500)));
+    stage.pass(MOMENT);
+    let change = |payload_size_max, control_line_size_max| {
+        let mut settings = (*stage.shards[0].settings()).clone();
+        settings.payload_size_max = payload_size_max;
+        settings.info.max_payload = payload_size_max;
+        settings.control_line_size_max = control_line_size_max;
+        let settings = Arc::new(settings);
+        stage
+            .handle
+            .run_on_all(move |shard| shard.set_settings(Arc::clone(&settings)));
+        stage.pass(MOMENT);
+    };
+    change(10, 100);
+    under_way.send(&format!("{}\r\nPUB s 10\r\n0123456789\r\n", "x".repeat(400)));
+    large.send("PUB s 10\r\n0123456789\r\nPUB s 11\r\n01234567890\r\n");
+    long.send(&format!("SUB {} 1\r\n", "a".repeat(99)));
+    stage.pass(MOMENT);
+    assert_eq!(receiver.count("MSG s 1 900"), 1);
+    assert_eq!(receiver.count("MSG s 1 10"), 2);
+    assert_eq!(receiver.count("MSG s 1 11"), 0);
+    assert_eq!(under_way.ended(), None);
+    assert_eq!(
+        large.said().last().map(String::as_str),
+        Some("-ERR 'Maximum Payload Violation'")
+    );
+    assert_eq!(
+        long.said().last().map(String::as_str),
+        Some("-ERR 'maximum control line exceeded'")
+    );
+    change(20, 4096);
+    under_way.publish("s", 20);
+    under_way.send(&format!("SUB {} 1\r\n", "a".repeat(99)));
+    assert!(stage.round_trip(under_way) < MOMENT);
+    stage.pass(MOMENT);
+    assert_eq!(receiver.count("MSG s 1 20"), 1);
+    assert_eq!(
+        receiver.count("INFO "),
+        2,
+        "at the start and after the first PONG"
+    );
+    let infos = stage.client().infos();
+    assert_eq!(infos.len(), 1);
+    assert!(infos[0].contains("\"max_payload\":20,"), "{infos:?}");
+    let mut reasons = stage.close_reasons();
+    reasons.sort_by_key(|reason| *reason as u8);
+    assert_eq!(
+        reasons,
+        [
+            CloseReason::MaxPayloadExceeded,
+            CloseReason::MaxControlLineExceeded
+        ]
+    );
 }

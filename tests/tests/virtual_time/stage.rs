@@ -221,6 +221,13 @@ impl Client {
         said.map(|(_, line)| line.clone()).collect()
     }
 
+    /// The INFOs it got.
+    pub(crate) fn infos(&self) -> Vec<String> {
+        let lines = self.lines.borrow();
+        let infos = lines.iter().filter(|(_, line)| line.starts_with("INFO "));
+        infos.map(|(_, line)| line.clone()).collect()
+    }
+
     /// When its connection ended, if it did.
     pub(crate) fn ended(&self) -> Option<Duration> {
         self.ended.get()
