@@ -1,4 +1,5 @@
-//! Deliberate bugs, one per invariant of the mesh: they prove that the simulation's checkers see them.
+//! Deliberate bugs, one per invariant of the mesh and of the storage engine: they prove that the simulation's
+//! checkers see them.
 //!
 //! Built only with `--cfg sabotage`; otherwise [`super::Io::sabotaged`] is the constant `false` and no hook is
 //! left in the code. A simulated world has at most one of them on.
@@ -56,11 +57,19 @@ pub enum Sabotage {
     ServeTheClosed,
     /// A closed connection keeps its subscriptions.
     KeepSubscriptions,
+    /// A commit is acknowledged before its write returned.
+    AckBeforeSync,
+    /// A start writes under the epoch of the one before.
+    KeepTheEpoch,
+    /// A damaged commit always ends the log.
+    CutRotAsTear,
+    /// What recovery read is believed though it may be in the disk's cache only.
+    TrustTheCache,
 }
 
 impl Sabotage {
-    /// Each of them.
-    pub const ALL: [Sabotage; 25] = [
+    /// Those of the mesh.
+    pub const MESH: [Sabotage; 25] = [
         Sabotage::SkipALane,
         Sabotage::FlushBeforeInterest,
         Sabotage::DataBeforeInterest,
@@ -86,5 +95,13 @@ impl Sabotage {
         Sabotage::HandOnWithoutTheRequest,
         Sabotage::ServeTheClosed,
         Sabotage::KeepSubscriptions,
+    ];
+
+    /// Those of the storage engine.
+    pub const STORAGE: [Sabotage; 4] = [
+        Sabotage::AckBeforeSync,
+        Sabotage::KeepTheEpoch,
+        Sabotage::CutRotAsTear,
+        Sabotage::TrustTheCache,
     ];
 }
