@@ -1,8 +1,10 @@
 //! JSON web tokens: what operators, accounts and users say, signed by nkeys.
 //!
-//! Owns: reading and checking tokens (`token`, `claims` and a file for each kind), credentials files (`creds`).
-//! Not here: the configuration, connections, what the router obeys. Nothing here asks for the time: every check is given
-//! the second it is about.
+//! Owns: reading and checking tokens (`token`, `claims` and a file for each kind), credentials files (`creds`), whom to
+//! believe (`trust`), whether a user comes in (`admit`, `template`, `time_window`), the rules of an account
+//! (`account_spec`).
+//! Not here: the configuration, connections, obeying the rules. Nothing here asks for the time: every check is given the
+//! moment it is about.
 //!
 //! Two steps, as in the reference library (`github.com/nats-io/jwt`):
 //!   decode   three parts, header, signature by the issuer's key, JSON into types    -> `DecodeError`
@@ -10,7 +12,9 @@
 //! Whether the issuer is one to be trusted comes after both.
 
 pub mod account;
+pub mod account_spec;
 pub mod activation;
+pub mod admit;
 pub mod authorization;
 pub mod claims;
 pub mod creds;
@@ -20,9 +24,14 @@ pub mod nkey;
 pub mod operator;
 pub mod permissions;
 mod subject_text;
+pub mod template;
+pub mod time_window;
 mod token;
+pub mod trust;
 pub mod user;
 
+#[cfg(test)]
+mod decision_tests;
 #[cfg(test)]
 pub(crate) mod fixtures;
 #[cfg(test)]

@@ -16,8 +16,8 @@ use super::subject_text;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Permission {
-    /// Subjects, for subscriptions also `subject queue`.
-    pub allow: Vec<String>,
+    /// Subjects, for subscriptions also `subject queue`; absent and empty are not the same for publishing.
+    pub allow: Option<Vec<String>>,
     /// The same; deny wins.
     pub deny: Vec<String>,
 }
@@ -51,7 +51,8 @@ impl Permissions {
     /// Notes entries that are no subjects. `path` is where these permissions stand, with its dot.
     pub(super) fn check(&self, path: &str, issues: &mut Issues) {
         for (name, permission, queues) in [("sub", &self.subscribe, true), ("pub", &self.publish, false)] {
-            for (side, list) in [("allow", &permission.allow), ("deny", &permission.deny)] {
+            let allow = permission.allow.as_deref().unwrap_or_default();
+            for (side, list) in [("allow", allow), ("deny", &permission.deny)] {
                 for (index, entry) in list.iter().enumerate() {
                     check_entry(entry, queues, &format!("{path}{name}.{side}[{index}]"), issues);
                 }
