@@ -14,7 +14,7 @@ pub use pid_file::PidFile;
 pub use ports_file::{listener_urls, Ports, PortsFile};
 
 /// Writes `content` beside `path` and renames it into place. Readers see the old file or the new one.
-fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(OsString::from(format!(".{}.tmp", std::process::id())));
     let temporary: PathBuf = path.with_file_name(name);

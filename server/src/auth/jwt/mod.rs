@@ -2,7 +2,7 @@
 //!
 //! Owns: reading and checking tokens (`token`, `claims` and a file for each kind), credentials files (`creds`), whom to
 //! believe (`trust`), whether a user comes in (`admit`, `template`, `time_window`), the rules of an account
-//! (`account_spec`).
+//! (`account_spec`), where tokens of accounts are (`resolver`).
 //! Not here: the configuration, connections, obeying the rules. Nothing here asks for the time: every check is given the
 //! moment it is about.
 //!
@@ -23,6 +23,7 @@ pub mod exports;
 pub mod nkey;
 pub mod operator;
 pub mod permissions;
+pub mod resolver;
 mod subject_text;
 pub mod template;
 pub mod time_window;
@@ -43,7 +44,7 @@ pub use claims::{Claims, ClaimsData, Kind};
 pub use error::{DecodeError, Issue, Issues};
 pub use token::{
     decode, decode_account, decode_activation, decode_authorization_request, decode_authorization_response,
-    decode_operator, decode_user, encode, TOKEN_SIZE_MAX,
+    decode_generic, decode_operator, decode_user, encode, unverified_expiry, TOKEN_SIZE_MAX,
 };
 
 /// A limit of claims that is none.

@@ -29,6 +29,11 @@ pub fn is_curve(key: &str) -> bool {
     XKey::from_public_key(key).is_ok()
 }
 
+/// Whether this is a public key of any kind that signs: 56 letters and digits, nothing a path could be made of.
+pub fn is_public(key: &str) -> bool {
+    KeyPair::from_public_key(key).is_ok()
+}
+
 fn is(key: &str, kind: &KeyPairType) -> bool {
     KeyPair::from_public_key(key).is_ok_and(|pair| pair.key_pair_type() == *kind)
 }

@@ -40,35 +40,65 @@ struct Header {
     alg: String,
 }
 
-/// Reads a token of any kind and checks that its issuer signed it.
-pub fn decode(token: &str) -> Result<Claims, DecodeError> {
-    if token.len() > TOKEN_SIZE_MAX {
-        return Err(DecodeError::TooLarge { size: token.len() });
+/// A token taken apart.
+struct Parts<'a> {
+    token: &'a str,
+    header: &'a str,
+    claims: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(token: &'a str) -> Result<Self, DecodeError> {
+        if token.len() > TOKEN_SIZE_MAX {
+            return Err(DecodeError::TooLarge { size: token.len() });
+        }
+        let parts: Vec<&str> = token.split('.').collect();
+        let [header, claims, signature] = parts[..] else {
+            return Err(DecodeError::Parts { count: parts.len() });
+        };
+        Ok(Self {
+            token,
+            header,
+            claims,
+            signature,
+        })
     }
-    let parts: Vec<&str> = token.split('.').collect();
-    let [header, claims, signature] = parts[..] else {
-        return Err(DecodeError::Parts { count: parts.len() });
-    };
-    check_header(header)?;
-    let document = normalize(json("claims", &base64("claims", claims)?)?);
-    if !document.is_object() {
-        return Err(DecodeError::Json {
+
+    fn document(&self) -> Result<Value, DecodeError> {
+        let document = normalize(json("claims", &base64("claims", self.claims)?)?);
+        if document.is_object() {
+            return Ok(document);
+        }
+        Err(DecodeError::Json {
             part: "claims",
             path: String::new(),
             message: "not an object".to_owned(),
-        });
+        })
     }
-    let (version, decoded) = load(&document)?;
-    let signature = base64("signature", signature)?;
-    let signed = if version <= 1 {
-        claims
-    } else {
-        &token[..header.len() + 1 + claims.len()]
-    };
+
+    fn check_signature(&self, version: i64, issuer: &str) -> Result<(), DecodeError> {
+        let signature = base64("signature", self.signature)?;
+        let signed = if version <= 1 {
+            self.claims
+        } else {
+            &self.token[..self.header.len() + 1 + self.claims.len()]
+        };
+        if nkey::signed(issuer, signed.as_bytes(), &signature) {
+            Ok(())
+        } else {
+            Err(DecodeError::Signature { version })
+        }
+    }
+}
+
+/// Reads a token of any kind and checks that its issuer signed it.
+pub fn decode(token: &str) -> Result<Claims, DecodeError> {
+    let parts = Parts::of(token)?;
+    check_header(parts.header)?;
+    let (version, decoded) = load(&parts.document()?)?;
     let issuer = &decoded.data().issuer;
-    if !nkey::signed(issuer, signed.as_bytes(), &signature) {
-        return Err(DecodeError::Signature { version });
-    }
+    parts.check_signature(version, issuer)?;
     let kind = decoded.kind();
     if !kind.may_sign(issuer) {
         return Err(DecodeError::IssuerKind {
@@ -77,6 +107,40 @@ pub fn decode(token: &str) -> Result<Claims, DecodeError> {
         });
     }
     Ok(decoded)
+}
+
+/// Reads a token of whatever kind for what all kinds have and what stands under `nats`; its issuer signed it. How is said
+/// by the header, not by the version of the claims.
+///
+/// # Errors
+/// It is no token, or its issuer did not sign it.
+pub fn decode_generic(token: &str) -> Result<GenericClaims, DecodeError> {
+    let parts = Parts::of(token)?;
+    let version = if check_header(parts.header)?.eq_ignore_ascii_case(ALGORITHM_OLD) {
+        1
+    } else {
+        VERSION
+    };
+    let document = parts.document()?;
+    let root = Section::root(&document);
+    let claims = GenericClaims {
+        data: root.read()?,
+        nats: root.inner("nats", "nats").read()?,
+    };
+    parts.check_signature(version, &claims.data.issuer)?;
+    Ok(claims)
+}
+
+/// `exp` of a token, whoever signed it: for housekeeping, never for trust.
+pub fn unverified_expiry(token: &str) -> Option<i64> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Expiry {
+        exp: i64,
+    }
+    let claims = token.split('.').nth(1)?;
+    let expiry: Expiry = serde_json::from_slice(&base64("claims", claims).ok()?).ok()?;
+    Some(expiry.exp)
 }
 
 macro_rules! decode_kind {
@@ -154,7 +218,8 @@ pub fn encode(
     Ok(format!("{signed}.{signature}"))
 }
 
-fn check_header(part: &str) -> Result<(), DecodeError> {
+/// Checks a header; gives its algorithm.
+fn check_header(part: &str) -> Result<String, DecodeError> {
     let value = normalize(json("header", &base64("header", part)?)?);
     let header: Header = serde_path_to_error::deserialize(&value).map_err(|error| DecodeError::Json {
         part: "header",
@@ -167,7 +232,7 @@ fn check_header(part: &str) -> Result<(), DecodeError> {
     if !header.alg.eq_ignore_ascii_case(ALGORITHM) && !header.alg.eq_ignore_ascii_case(ALGORITHM_OLD) {
         return Err(DecodeError::Algorithm(header.alg));
     }
-    Ok(())
+    Ok(header.alg)
 }
 
 /// What says the kind and version of claims: `type` at the top in version 1, under `nats` since.
