@@ -10,12 +10,13 @@ use std::time::Instant;
 
 use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
 use pinion_shard::ids::ShardId;
-use pinion_shard::io::uring::{start_shard_thread, ShardThread, ThreadPlan, UringBell};
+use pinion_shard::io::uring::{start_shard_thread, ShardThread, ThreadPlan, UringBell, WorkerQueue, Workers};
 use pinion_shard::io::Bell;
 use pinion_shard::mesh::MeshSize;
 use pinion_shard::rules::Rules;
 use pinion_shard::runtime::{serve_listener, start, LameDuck, Parts, Shards};
 
+use crate::auth;
 use crate::cli::{fail, Settings};
 use crate::config::Options;
 use crate::files::{listener_urls, PidFile, Ports, PortsFile};
@@ -27,6 +28,9 @@ use crate::signals::{decide, Action, Signal, SignalThread, RELOAD_NOT_BUILT};
 
 /// Times the mesh is gone through between the last read and the first close: push, take, hand on, write.
 const DRAIN_ROUNDS: usize = 4;
+
+/// Threads for what would hold a shard up, such as password hashes.
+const WORKERS_MAX: usize = 4;
 
 /// What the main thread waits for.
 enum Event {
@@ -68,6 +72,8 @@ struct Server {
     options: Options,
     shards: Shards,
     threads: Vec<ShardThread>,
+    /// `None` after the stop.
+    workers: Option<Workers>,
     events: Receiver<Event>,
     sender: Sender<Event>,
     _signals: SignalThread,
@@ -87,13 +93,26 @@ impl Server {
         for finding in report.warnings() {
             tracing::warn!("{}", finding.line());
         }
+        let rules = Arc::new(auth::compile(&options.access, None)?);
+        if auth::has_plain_passwords(&options.access) {
+            tracing::warn!("Plaintext passwords detected, use nkeys or bcrypt");
+        }
         let (sender, events) = unbounded();
         let signals = SignalThread::start(sender.clone()).map_err(|error| format!("signals: {error}"))?;
-        let (shards, threads) = start_shards(&report.placement, &options, &identity, &sender)?;
+        let workers = Workers::start(workers_wanted()).map_err(|error| format!("worker threads: {error}"))?;
+        let (shards, threads) = start_shards(
+            &report.placement,
+            &options,
+            &identity,
+            &rules,
+            &sender,
+            &workers.queue(),
+        )?;
         let mut server = Self {
             options,
             shards,
             threads,
+            workers: Some(workers),
             events,
             sender,
             _signals: signals,
@@ -262,6 +281,9 @@ impl Server {
                 tracing::error!("a shard ended with: {}", error.0);
             }
         }
+        if let Some(workers) = self.workers.take() {
+            workers.stop();
+        }
     }
 }
 
@@ -275,7 +297,9 @@ fn start_shards(
     placement: &Placement,
     options: &Options,
     identity: &Identity,
+    rules: &Arc<Rules>,
     sender: &Sender<Event>,
+    workers: &WorkerQueue,
 ) -> Result<(Shards, Vec<ShardThread>), String> {
     let bells: Vec<UringBell> = (0..placement.shards)
         .map(|_| UringBell::new())
@@ -283,8 +307,7 @@ fn start_shards(
         .map_err(|error| format!("eventfd: {error}"))?;
     let settings = Arc::new(shard_settings(options, identity));
     let seam: Vec<Bell> = bells.iter().cloned().map(Bell::Uring).collect();
-    let Parts { plans, shards } =
-        Parts::build(&seam, MeshSize::default(), &settings, &Arc::new(Rules::open()));
+    let Parts { plans, shards } = Parts::build(&seam, MeshSize::default(), &settings, rules);
     let (started, starts) = bounded(placement.shards);
     let base = now();
     let mut threads = Vec::new();
@@ -294,6 +317,7 @@ fn start_shards(
             name: format!("pinion-{index}"),
             core,
             base,
+            workers: workers.clone(),
         };
         let (started, sender) = (started.clone(), sender.clone());
         let thread = start_shard_thread(thread_plan, move |io| async move {
@@ -331,6 +355,12 @@ fn start_shards(
         ));
     }
     Ok((shards, threads))
+}
+
+/// Half of the cores, [`WORKERS_MAX`] at most: hashes must not take the cores from the shards.
+fn workers_wanted() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).clamp(1, WORKERS_MAX)
 }
 
 #[expect(

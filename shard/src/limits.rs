@@ -30,6 +30,9 @@ pub const POOL_SIZE_MAX: usize = 16 * 1024 * 1024;
 pub const POOLED_BUFFER_SIZE_MAX: usize = 256 * 1024;
 /// Bytes of one piece of a connection's outbound queue; a longer message makes a longer piece.
 pub const OUTBOUND_PIECE_SIZE: usize = 64 * 1024;
+/// Pieces of work (password hashes) that one shard has done elsewhere at a time. Beyond: they wait for their turn, as long
+/// as the authentication timeout lets them.
+pub const OFFLOADS_OPEN_MAX: usize = 64;
 /// Closed connections whose details a shard keeps at most, whatever `max_closed_clients` asks for.
 pub const CLOSED_CONNECTIONS_MAX: usize = 100_000;
 /// How long a producer is held at most for one read because its consumers are behind.

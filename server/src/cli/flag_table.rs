@@ -205,7 +205,6 @@ const fn row(
 }
 
 const PLAIN_TEXT: Status = Status::Refused("clients would connect without TLS");
-const NO_LOGIN: Status = Status::Refused("anybody could connect");
 const ALONE: Status = Status::Refused("the server would stand alone");
 
 /// Every flag, in the order of the help text.
@@ -247,9 +246,9 @@ pub static FLAGS: &[FlagSpec] = {
     row(F::StoreDir, &["sd", "store_dir"], Text, S::JetStream, "dir", "Directory for stored streams",
         Warned("this version stores nothing yet; the directory is not used")),
 
-    row(F::User, &["user"], Text, S::Authorization, "user", "User that clients must give", NO_LOGIN),
-    row(F::Pass, &["pass"], Text, S::Authorization, "password", "Password that clients must give", NO_LOGIN),
-    row(F::Auth, &["auth"], Text, S::Authorization, "token", "Token that clients must give", NO_LOGIN),
+    row(F::User, &["user"], Text, S::Authorization, "user", "User that clients must give", Effective),
+    row(F::Pass, &["pass"], Text, S::Authorization, "password", "Password that clients must give", Effective),
+    row(F::Auth, &["auth"], Text, S::Authorization, "token", "Token that clients must give", Effective),
 
     row(F::Tls, &["tls"], Bool, S::Tls, "", "Serve TLS, ask clients for no certificate", PLAIN_TEXT),
     row(F::TlsCert, &["tlscert"], Text, S::Tls, "file", "The server's certificate", PLAIN_TEXT),
@@ -317,9 +316,6 @@ mod tests {
             [
                 "ms",
                 "js",
-                "user",
-                "pass",
-                "auth",
                 "tls",
                 "tlscert",
                 "tlskey",
@@ -339,7 +335,7 @@ mod tests {
         );
         assert_eq!(
             with(|status| matches!(status, Status::Effective)).len(),
-            FLAGS.len() - 18
+            FLAGS.len() - 15
         );
     }
 }

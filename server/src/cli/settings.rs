@@ -4,9 +4,11 @@
 //! Not here: what the options mean (`config`), what the flags are (`flags`).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::flags::Flags;
 use crate::config::{load, Diagnostic, Env, Options, RawOptions, ReadFile};
+use crate::log::Redacted;
 
 /// What the server runs with.
 #[derive(Debug)]
@@ -50,6 +52,10 @@ fn lines(found: &[Diagnostic]) -> String {
     lines.join("\n")
 }
 
+fn secret(given: Option<&Redacted<String>>) -> Option<Redacted<Arc<str>>> {
+    given.map(|text| Redacted::new(Arc::from(text.reveal().as_str())))
+}
+
 impl Flags {
     /// What the flags write into the options; the rest stays as the file has it.
     pub fn to_raw(&self) -> RawOptions {
@@ -59,15 +65,18 @@ impl Flags {
             listen,
             files,
             log,
+            login,
             // Refused when they ask for something, so they have nothing to write.
             store: _,
-            login: _,
             tls: _,
             cluster: _,
             profile_port: _,
             warnings: _,
         } = self;
         RawOptions {
+            user: login.user.as_deref().map(Arc::from),
+            password: secret(login.pass.as_ref()),
+            token: secret(login.token.as_ref()),
             host: listen.host.clone(),
             port: listen.port,
             server_name: listen.server_name.clone(),
@@ -94,6 +103,7 @@ impl Flags {
 mod tests {
     use super::super::flags::{parse, Command};
     use super::*;
+    use crate::config::access::Login;
 
     const FILE: &str = "port: 1111, host: \"h\", debug: true, logtime: false, pid_file: \"/from/file\"\n\
                         max_payload: 99, log_file: \"/file.log\", http: \"m:8222\"";
@@ -178,6 +188,18 @@ mod tests {
             ("-r x", &|options| {
                 options.log.remote_syslog.as_deref() == Some("x")
             }),
+            (
+                "--user x",
+                &|options| matches!(&options.access.login, Login::User { user, .. } if &**user == "x"),
+            ),
+            (
+                "--user x --pass y",
+                &|options| matches!(&options.access.login, Login::User { password, .. } if &**password.reveal() == "y"),
+            ),
+            (
+                "--auth x",
+                &|options| matches!(&options.access.login, Login::Token(token) if &**token.reveal() == "x"),
+            ),
             ("-D", &|options| options.log.debug),
             ("-V", &|options| options.log.trace),
             ("-VV", &|options| options.log.trace_verbose && options.log.trace),

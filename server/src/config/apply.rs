@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::access;
+use super::block::{Field, Reader};
 use super::diagnostic::Diagnostic;
 use super::duration::{format_duration_ns, parse_duration_ns};
 use super::options::{Pin, WriteTimeout};
 use super::raw::{RawOptions, SHARDS_MAX};
-use super::table::{Key, Status, Table};
+use super::table::{Key, Table};
 use super::value::{Map, Node, Value};
 use crate::log::Format;
 
@@ -30,107 +32,28 @@ pub struct Applied {
 /// Takes over every key of a file.
 pub fn apply(map: &Map, table: &Table) -> Applied {
     let mut applied = Applied::default();
-    for (written, node) in map.iter() {
-        let Some(key) = table.find("", written) else {
-            // A key that only gives a variable its value is no mistake.
-            if !node.used_as_variable {
-                let text = format!("unknown field {written:?}");
-                applied
-                    .diagnostics
-                    .push(Diagnostic::error(Some(node.at.clone()), text));
-            }
-            continue;
-        };
-        match key.status {
-            Status::Effective => {
-                let mut setting = Setting {
-                    written,
-                    node,
-                    diagnostics: &mut applied.diagnostics,
-                };
-                match setting.store(key, &mut applied.raw) {
-                    Ok(()) => drop(applied.raw.origins.insert(key.path, node.at.clone())),
-                    Err(text) => applied
-                        .diagnostics
-                        .push(Diagnostic::error(Some(node.at.clone()), text)),
-                }
-            }
-            Status::Warned | Status::Refused if asks_for_nothing(key, &node.value) => {}
-            Status::Warned if !fits(key.kind, &node.value) => {
-                let text = format!("{written} must be {}, not {}", key.kind, node.value.kind());
-                applied
-                    .diagnostics
-                    .push(Diagnostic::error(Some(node.at.clone()), text));
-            }
-            Status::Warned => {
-                let text = key.complaint(key).expect("a warned key has one");
-                applied
-                    .diagnostics
-                    .push(Diagnostic::notice(Some(node.at.clone()), text));
-            }
-            Status::Refused => {
-                let text = key.complaint(key).expect("a refused key has one");
-                applied
-                    .diagnostics
-                    .push(Diagnostic::error(Some(node.at.clone()), text));
-                refuse_unknown_below(table, key.path, &node.value, &mut applied.diagnostics);
-            }
-        }
-    }
-    applied
-}
-
-/// Whether the value switches off what is not there anyway.
-fn asks_for_nothing(key: &Key, value: &Value) -> bool {
-    let is_off = |value: &Value| match value {
-        Value::Bool(on) => key.off.contains(&if *on { "true" } else { "false" }),
-        Value::Integer(number) => key.off.contains(&number.to_string().as_str()),
-        Value::Text(text) => key.off.contains(&text.to_lowercase().as_str()),
-        _ => false,
+    let mut reader = Reader {
+        table,
+        diagnostics: &mut applied.diagnostics,
     };
-    match value {
-        Value::Map(map) => map
-            .get("enabled")
-            .or_else(|| map.get("enable"))
-            .is_some_and(|node| is_off(&node.value)),
-        value => is_off(value),
-    }
-}
-
-/// Whether the value is of the type that the table names: a mistake stays one where the key has no effect.
-fn fits(kind: &str, value: &Value) -> bool {
-    kind.split(" or ").any(|kind| match value {
-        Value::Bool(_) => kind == "bool",
-        Value::Integer(_) => kind == "int",
-        Value::Text(_) => matches!(kind, "string" | "path" | "enum"),
-        Value::Map(_) => kind.starts_with("map"),
-        Value::Float(_) | Value::Date(_) | Value::List(_) => false,
-    })
-}
-
-/// Looks for unknown keys below one that is refused anyway, so that all mistakes come to light at once.
-fn refuse_unknown_below(table: &Table, path: &str, value: &Value, diagnostics: &mut Vec<Diagnostic>) {
-    match value {
-        Value::List(items) => {
-            let path = format!("{path}[]");
-            for item in items {
-                refuse_unknown_below(table, &path, &item.value, diagnostics);
-            }
+    for Field { key, written, node } in reader.fields("", map) {
+        if access::owns(key.path) {
+            access::store(&mut reader, &key, written, node, &mut applied.raw);
+            applied.raw.origins.insert(key.path, node.at.clone());
+            continue;
         }
-        Value::Map(map) if table.knows_below(path) => {
-            for (written, node) in map.iter() {
-                match table.step(path, written) {
-                    Some(path) => refuse_unknown_below(table, path, &node.value, diagnostics),
-                    None if node.used_as_variable => {}
-                    None => {
-                        let text = format!("unknown field {written:?}");
-                        diagnostics.push(Diagnostic::error(Some(node.at.clone()), text));
-                    }
-                }
-            }
+        let mut setting = Setting {
+            written,
+            node,
+            diagnostics: &mut *reader.diagnostics,
+        };
+        match setting.store(&key, &mut applied.raw) {
+            Ok(()) => drop(applied.raw.origins.insert(key.path, node.at.clone())),
+            Err(text) => reader.error(&node.at, text),
         }
-        _ => {}
     }
+    access::check(&mut reader, &applied.raw);
+    applied
 }
 
 /// One key of a file with its value.

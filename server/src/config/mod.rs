@@ -4,7 +4,9 @@
 //! keys and fills `raw`; flags are merged there; `raw` becomes `options`, which is all that the server sees.
 //! Not here: flags (`cli`), reading of files and environment, which come in through `files`.
 
+pub mod access;
 pub mod apply;
+mod block;
 pub mod diagnostic;
 #[cfg(test)]
 mod docs;
@@ -18,6 +20,7 @@ pub mod raw;
 pub mod table;
 pub mod value;
 
+pub use block::Written;
 pub use diagnostic::{Diagnostic, Position, Severity};
 pub use files::{Env, ReadFile};
 pub use load::{check, load, Loaded};

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::access::Access;
 use super::raw::RawOptions;
 use crate::log::Format;
 
@@ -23,6 +24,8 @@ pub struct Options {
     pub client: ClientListen,
     /// Who this server is.
     pub identity: Identity,
+    /// Who may connect, and what they may do.
+    pub access: Access,
     /// What one client, or all of them, may use.
     pub limits: Limits,
     /// When a connection counts as dead or too slow.
@@ -113,7 +116,7 @@ pub struct Liveness {
     pub write_deadline: Duration,
     /// Key `write_timeout`.
     pub write_timeout: WriteTimeout,
-    /// Time for CONNECT to arrive; the file sets it only inside `authorization`.
+    /// Time for CONNECT to arrive where credentials are required. Key `authorization.timeout`.
     pub auth_timeout: Duration,
 }
 

@@ -6,15 +6,18 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::access::{self, Mapping, RawAccount, User};
+use super::block::Written;
 use super::diagnostic::{Diagnostic, Position};
 use super::duration::format_duration_ns;
 use super::options::{
     ClientListen, Cores, Identity, Limits, Liveness, LogOptions, MonitorListen, Operations, Options, Pin,
     Protocol, WriteTimeout,
 };
-use crate::log::Format;
+use crate::log::{Format, Redacted};
 
 /// Address that clients connect to when none is written.
 pub const DEFAULT_HOST: &str = "0.0.0.0";
@@ -99,6 +102,26 @@ raw_options! {
     write_deadline: Duration,
     /// `write_timeout`.
     write_timeout: WriteTimeout,
+    /// `authorization.user`; the empty text asks for none.
+    user: Arc<str>,
+    /// `authorization.password`, in clear or as a hash.
+    password: Redacted<Arc<str>>,
+    /// `authorization.token`, in clear or as a hash; the empty text asks for none.
+    token: Redacted<Arc<str>>,
+    /// `authorization.timeout`; zero asks for the default.
+    auth_timeout: Duration,
+    /// `authorization.users`; there, and perhaps empty, where the block is.
+    authorization_users: Vec<Written<User>>,
+    /// `accounts`.
+    accounts: Vec<RawAccount>,
+    /// `mappings`.
+    mappings: Vec<Mapping>,
+    /// `system_account`; the empty text asks for the default.
+    system_account: Arc<str>,
+    /// `no_system_account`.
+    no_system_account: bool,
+    /// `no_auth_user`; the empty text asks for none.
+    no_auth_user: Arc<str>,
     /// `no_header_support`.
     no_header_support: bool,
     /// `disable_sublist_cache`.
@@ -170,13 +193,14 @@ impl RawOptions {
                 host: host.clone(),
             },
             identity: self.resolve_identity(&mut problems),
+            access: access::resolve(self, &mut problems),
             limits: self.resolve_limits(&mut problems),
             liveness: Liveness {
                 ping_interval: non_zero_time(self.ping_interval, DEFAULT_PING_INTERVAL),
                 ping_max: non_zero(self.ping_max, DEFAULT_PING_MAX),
                 write_deadline: non_zero_time(self.write_deadline, DEFAULT_WRITE_DEADLINE),
                 write_timeout: self.write_timeout.unwrap_or_default(),
-                auth_timeout: DEFAULT_AUTH_TIMEOUT,
+                auth_timeout: non_zero_time(self.auth_timeout, DEFAULT_AUTH_TIMEOUT),
             },
             protocol: Protocol {
                 no_headers: self.no_header_support.unwrap_or(false),

@@ -8,7 +8,7 @@
 //! Invariants (checked by a test, so `Table::new` may rely on them)
 //!   a path stands once; no two keys of one map share a name
 //!   a key below a refused key is refused, below a warned one warned
-//!   every refused or warned key at the top says why
+//!   every refused or warned key says why, or stands below one that does
 
 use std::collections::BTreeMap;
 
@@ -118,16 +118,16 @@ impl Key {
         self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
     }
 
-    /// What is said when the key is found and does nothing; `None` for an effective one. `top` is the key at the top
-    /// of the file that it stands below, or the key itself.
-    pub fn complaint(&self, top: &Key) -> Option<String> {
+    /// What is said when the key is found and does nothing; `None` for an effective one. `speaker` is what
+    /// [`Table::speaker_for`] finds.
+    pub fn complaint(&self, speaker: &Key) -> Option<String> {
         let path = self.path;
         match self.status {
             Status::Effective => None,
-            Status::Warned => Some(format!("{path} has no effect in this version of Pinion: {}", top.why)),
+            Status::Warned => Some(format!("{path} has no effect in this version of Pinion: {}", speaker.why)),
             Status::Refused => Some(format!(
                 "{path} is not supported by this version of Pinion, and without it {}: remove it to start all the same",
-                top.why
+                speaker.why
             )),
         }
     }
@@ -177,6 +177,18 @@ impl Table {
         }
     }
 
+    /// The data, with the keys at and below these paths effective.
+    #[cfg(test)]
+    pub(super) fn with_effective(paths: &[&str]) -> Table {
+        let mut table = Table::new();
+        for key in &mut table.keys {
+            if paths.iter().any(|path| key.path.starts_with(path)) {
+                key.status = Status::Effective;
+            }
+        }
+        table
+    }
+
     /// All rows, in the order of the data.
     pub fn keys(&self) -> &[Key] {
         &self.keys
@@ -210,11 +222,30 @@ impl Table {
         self.names.contains_key(path) || self.any_names.contains_key(path)
     }
 
-    /// The key at the top of the file that `key` stands below; the key itself where it stands there.
-    pub fn top_of(&self, key: &Key) -> &Key {
-        let top = key.path.split('.').next().unwrap_or(key.path);
-        self.get(top)
-            .unwrap_or_else(|| panic!("keys.tsv: {top}, the top of {}, is no key", key.path))
+    /// The key whose block holds `key`; `None` at the top of the file.
+    pub fn above(&self, key: &Key) -> Option<&Key> {
+        let mut path = key.parent();
+        while !path.is_empty() {
+            if let Some(above) = self.get(path.trim_end_matches("[]")) {
+                return Some(above);
+            }
+            path = path.rsplit_once('.').map_or("", |(parent, _)| parent);
+        }
+        None
+    }
+
+    /// The key that says why `key` has no effect: itself, or the nearest one above it that says so.
+    ///
+    /// # Panics
+    /// The key has an effect.
+    pub fn speaker_for<'a>(&'a self, key: &'a Key) -> &'a Key {
+        let mut speaker = key;
+        while speaker.why.is_empty() {
+            speaker = self
+                .above(speaker)
+                .unwrap_or_else(|| panic!("keys.tsv: {} does not say why", key.path));
+        }
+        speaker
     }
 }
 
@@ -261,14 +292,20 @@ mod tests {
                     "{alias}"
                 );
             }
-            let top = table.top_of(key);
-            assert_eq!(key.status, top.status, "{} differs from {}", key.path, top.path);
-            assert_eq!(
-                top.why.is_empty(),
-                top.status == Status::Effective,
-                "{}",
-                top.path
-            );
+            if let Some(above) = table.above(key).filter(|above| above.status != Status::Effective) {
+                assert_eq!(
+                    key.status, above.status,
+                    "{} differs from {}",
+                    key.path, above.path
+                );
+            } else {
+                assert_eq!(
+                    key.why.is_empty(),
+                    key.status == Status::Effective,
+                    "{}",
+                    key.path
+                );
+            }
         }
     }
 

@@ -230,7 +230,7 @@ impl Shard {
         let mut info = self.settings_ref().info.clone();
         info.client_id = connection.id.0;
         info.pinion_shard = Some(self.id().0);
-        info.auth_required = self.rules_ref().authenticator().requires_credentials();
+        info.auth_required = self.rules_ref().authenticator().announces_credentials();
         if connection.payload_size_max.get() >= 0 {
             info.max_payload = connection.payload_size_max.get();
         }

@@ -56,6 +56,9 @@ pub enum Point {
     TriggeredNotDrained,
 }
 
+/// Work that is done away from the shards.
+pub type Work = Box<dyn FnOnce() + Send>;
+
 /// A shard's handle to the outside. Cheap to clone; never leaves its shard.
 #[derive(Clone)]
 pub enum Io {
@@ -107,6 +110,21 @@ impl Io {
         match self {
             Io::Uring(io) => io.spawn(queue, future),
             Io::Simulated(io) => io.spawn(queue, future),
+        }
+    }
+
+    /// Has `work` done where it holds no shard up: by a worker thread, in simulation by a task of this shard some time
+    /// later, which `gate` counts. It tells by its own means that it is done; when the server stops it may never be.
+    pub fn offload(&self, gate: &Gate, work: Work) {
+        match self {
+            Io::Uring(io) => io.offload(work),
+            Io::Simulated(io) => {
+                let later = io.clone();
+                self.spawn(Queue::Control, gate, async move {
+                    later.sleep(later.work_time()).await;
+                    work();
+                });
+            }
         }
     }
 

@@ -63,9 +63,13 @@ impl Decision {
 
 /// Decides who comes in. Part of a snapshot of the rules: it never changes, and every shard asks the same one.
 pub trait Authenticator: Send + Sync {
-    /// Whether a client must bring credentials: INFO says `auth_required`, nothing but CONNECT is taken first, and CONNECT
-    /// must come in time.
+    /// Whether a client must bring credentials: nothing but CONNECT is taken first, and CONNECT must come in time.
     fn requires_credentials(&self) -> bool;
+
+    /// Whether INFO says so (`auth_required`): not where there is a user for those who bring none.
+    fn announces_credentials(&self) -> bool {
+        self.requires_credentials()
+    }
 
     /// Whether INFO carries a nonce to sign.
     fn wants_nonce(&self) -> bool;

@@ -23,19 +23,19 @@ pub(super) struct Waits {
 }
 
 /// One wait; its waker goes with it.
-struct Ticket<'a> {
+pub(super) struct Ticket<'a> {
     waits: &'a Waits,
     number: u64,
 }
 
 impl Waits {
-    fn ticket(&self) -> Ticket<'_> {
+    pub(super) fn ticket(&self) -> Ticket<'_> {
         let number = self.next.get();
         self.next.set(number + 1);
         Ticket { waits: self, number }
     }
 
-    fn wake(&self, number: u64) {
+    pub(super) fn wake(&self, number: u64) {
         let waker = self.wakers.borrow_mut().remove(&number);
         if let Some(waker) = waker {
             waker.wake();
@@ -51,7 +51,12 @@ impl Waits {
 }
 
 impl Ticket<'_> {
-    fn wait(&self, waker: &Waker) {
+    /// What the waker is found by.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn wait(&self, waker: &Waker) {
         self.waits.wakers.borrow_mut().insert(self.number, waker.clone());
     }
 }
@@ -100,7 +105,7 @@ impl Shard {
         question: impl FnOnce(&Rc<Shard>) -> T + Send + 'static,
     ) -> Option<T> {
         let ticket = self.waits.ticket();
-        let (home, number) = (self.id(), ticket.number);
+        let (home, number) = (self.id(), ticket.number());
         let (answer, answered) = bounded(1);
         let job = move |shard: &Rc<Shard>| {
             // Nobody waits any more: the answer is not needed.

@@ -9,6 +9,7 @@ mod ask;
 mod flush;
 mod histogram;
 mod lame_duck;
+mod offload;
 mod settings;
 mod shard;
 mod shards;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::ask::Waits;
 use super::histogram::Histogram;
+use super::offload::Offloads;
 use super::settings::Settings;
 use super::shards::{Job, Shards};
 use super::timers::Timers;
@@ -172,6 +173,7 @@ pub struct Shard {
     batch_time: Cell<Time>,
     /// Tasks that wait for an answer or the end.
     pub(super) waits: Waits,
+    pub(super) offloads: Offloads,
     counters: Counters,
 }
 
@@ -236,6 +238,7 @@ impl Shard {
             is_serving: Cell::new(false),
             batch_time: Cell::default(),
             waits: Waits::default(),
+            offloads: Offloads::default(),
             counters: Counters::default(),
         });
         for id in [AccountId::GLOBAL, AccountId::SYSTEM] {

@@ -6,6 +6,7 @@
 mod requests;
 mod stage;
 
+use std::future::Future as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -584,4 +585,44 @@ fn changed_limits_bind_connected_clients() {
             CloseReason::MaxControlLineExceeded
         ]
     );
+}
+
+/// More work than a shard may have out at a time is done all the same, some of it after a wait; the shard serves its
+/// clients meanwhile, and what nobody waits for any more is skipped.
+#[test]
+fn work_done_elsewhere_holds_no_shard_up() {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use pinion_shard::io::Queue;
+    use pinion_shard::limits::OFFLOADS_OPEN_MAX;
+
+    let stage = Stage::start(1, |_| {});
+    let shard = &stage.shards[0];
+    let wanted = 3 * OFFLOADS_OPEN_MAX;
+    let worked = Arc::new(AtomicUsize::new(0));
+    let sum = Rc::new(Cell::new(0));
+    for number in 0..wanted {
+        let (asker, worked, sum) = (Rc::clone(shard), Arc::clone(&worked), Rc::clone(&sum));
+        shard.spawn(Queue::Control, async move {
+            let work = move || {
+                worked.fetch_add(1, Ordering::Relaxed);
+                number
+            };
+            let result = asker.offload(work).await.expect("the server does not stop");
+            sum.set(sum.get() + result);
+        });
+    }
+    let (asker, unwanted) = (Rc::clone(shard), Arc::clone(&worked));
+    shard.spawn(Queue::Control, async move {
+        let mut work = Box::pin(asker.offload(move || unwanted.fetch_add(1, Ordering::Relaxed)));
+        let is_ready = std::future::poll_fn(|cx| std::task::Poll::Ready(work.as_mut().poll(cx).is_ready()));
+        assert!(!is_ready.await, "work takes time");
+    });
+    let client = stage.client();
+    assert!(stage.round_trip(&client) < MOMENT, "the shard is held up");
+    stage.pass(s(10));
+    assert_eq!(worked.load(Ordering::Relaxed), wanted);
+    assert_eq!(sum.get(), (0..wanted).sum::<usize>());
+    assert!(stage.hits("offloads_full") > 0, "all of them at once");
 }

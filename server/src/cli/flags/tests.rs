@@ -129,6 +129,17 @@ fn every_effective_flag_by_every_name() {
             text(&flags.listen.client_advertise)
         }),
         (FlagId::PortsFileDir, &|flags| text(&flags.files.ports_file_dir)),
+        (FlagId::User, &|flags| text(&flags.login.user)),
+        (FlagId::Pass, &|flags| {
+            flags.login.pass.as_ref().is_some_and(|pass| pass.reveal() == "x")
+        }),
+        (FlagId::Auth, &|flags| {
+            flags
+                .login
+                .token
+                .as_ref()
+                .is_some_and(|token| token.reveal() == "x")
+        }),
         (FlagId::LogFile, &|flags| text(&flags.log.file)),
         (FlagId::Logtime, &|flags| flags.log.time == Some(true)),
         (FlagId::LogtimeUtc, &|flags| flags.log.time_utc == Some(true)),

@@ -154,10 +154,12 @@ fn simulated_disk_conforms() {
 #[test]
 fn system_disk_conforms() {
     let root = std::env::temp_dir().join(format!("pinion-disk-{}", std::process::id()));
+    let workers = uring::Workers::start(1).expect("the system has a thread");
     let plan = uring::ThreadPlan {
         name: "disk-test".to_owned(),
         core: None,
         base: test_base(),
+        workers: workers.queue(),
     };
     let (sender, receiver) = crossbeam_channel::bounded(1);
     let at = root.clone();

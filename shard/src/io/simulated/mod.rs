@@ -32,6 +32,9 @@ use std::time::Duration;
 use super::{Point, Queue, Time, WallTime};
 use world::{nanos, Event, Node, World};
 
+/// The longest time work takes that is done elsewhere: some password hashes in a row.
+const WORK_TIME_MAX_NS: u64 = 500_000_000;
+
 /// Handle of a simulated shard.
 #[derive(Clone)]
 pub struct SimIo {
@@ -113,6 +116,11 @@ impl SimIo {
                 .saturating_add(slack),
             armed: None,
         }
+    }
+
+    /// How long a piece of work takes that is done elsewhere.
+    pub(super) fn work_time(&self) -> Duration {
+        Duration::from_nanos(self.world.dice.between(0, WORK_TIME_MAX_NS))
     }
 
     pub(super) async fn yield_now(&self) {

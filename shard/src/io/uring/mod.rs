@@ -4,11 +4,13 @@ mod bell;
 mod disk;
 mod net;
 mod run;
+mod workers;
 
 pub use bell::{UringBell, UringEar};
 pub use disk::{UringBuffer, UringBytes, UringDisk, UringFile};
 pub use net::{UringAccepted, UringListener, UringStream};
 pub use run::{start_shard_thread, ShardThread, StartError, ThreadPlan, IO_MEMORY_SIZE};
+pub use workers::{WorkerQueue, Workers};
 
 use std::cell::Cell;
 use std::future::Future;
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use glommio::TaskQueueHandle;
 
-use super::{Entropy, Queue, Time, WallTime};
+use super::{Entropy, Queue, Time, WallTime, Work};
 
 /// The shortest sleep there is: long enough to leave the run queue.
 const YIELD: Duration = Duration::from_nanos(1);
@@ -30,6 +32,7 @@ pub struct UringIo {
     entropy: Entropy,
     hot: TaskQueueHandle,
     control: TaskQueueHandle,
+    workers: WorkerQueue,
     /// Wall and busy time at the last call of `busy_per_mille`.
     busy_seen: Rc<Cell<(Duration, Duration)>>,
 }
@@ -66,6 +69,10 @@ impl UringIo {
                 .expect("both task queues were made before the handle")
                 .detach(),
         );
+    }
+
+    pub(super) fn offload(&self, work: Work) {
+        self.workers.push(work);
     }
 
     pub(super) async fn sleep(&self, duration: Duration) {

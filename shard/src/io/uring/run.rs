@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
 
-use super::{fill_random, UringIo};
+use super::{fill_random, UringIo, WorkerQueue};
 use crate::io::{Entropy, Io};
 
 /// Memory of one executor for registered buffers, bytes (glommio's default is 10 MB).
@@ -28,6 +28,8 @@ pub struct ThreadPlan {
     pub core: Option<usize>,
     /// The instant all shards count their time from.
     pub base: Instant,
+    /// Who does what would hold the shard up.
+    pub workers: WorkerQueue,
 }
 
 /// Why a shard could not start.
@@ -60,7 +62,7 @@ where
         Some(core) => Placement::Fixed(core),
         None => Placement::Unbound,
     };
-    let base = plan.base;
+    let (base, workers) = (plan.base, plan.workers);
     LocalExecutorBuilder::new(placement)
         .name(&plan.name)
         .io_memory(IO_MEMORY_SIZE)
@@ -78,6 +80,7 @@ where
                 entropy: Entropy::from_seed(u64::from_ne_bytes(seed)),
                 hot,
                 control,
+                workers,
                 busy_seen: Rc::new(Cell::new((Duration::ZERO, Duration::ZERO))),
             };
             main(Io::Uring(io)).await;
