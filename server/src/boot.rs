@@ -301,13 +301,12 @@ fn start_shards(
     sender: &Sender<Event>,
     workers: &WorkerQueue,
 ) -> Result<(Shards, Vec<ShardThread>), String> {
-    let bells: Vec<UringBell> = (0..placement.shards)
-        .map(|_| UringBell::new())
+    let bells: Vec<Bell> = (0..placement.shards)
+        .map(|_| UringBell::new().map(Bell::Uring))
         .collect::<Result<_, _>>()
         .map_err(|error| format!("eventfd: {error}"))?;
     let settings = Arc::new(shard_settings(options, identity));
-    let seam: Vec<Bell> = bells.iter().cloned().map(Bell::Uring).collect();
-    let Parts { plans, shards } = Parts::build(&seam, MeshSize::default(), &settings, rules);
+    let Parts { plans, shards } = Parts::build(&bells, MeshSize::default(), &settings, rules);
     let (started, starts) = bounded(placement.shards);
     let base = now();
     let mut threads = Vec::new();
@@ -321,8 +320,8 @@ fn start_shards(
         };
         let (started, sender) = (started.clone(), sender.clone());
         let thread = start_shard_thread(thread_plan, move |io| async move {
-            let ear = match bell.ear() {
-                Ok(ear) => pinion_shard::io::BellEar::Uring(ear),
+            let ear = match bell.ear(&io) {
+                Ok(ear) => ear,
                 Err(error) => {
                     tracing::error!("shard {index}: {error}");
                     return;

@@ -30,7 +30,7 @@ impl Bell {
     /// Out of file descriptors.
     pub fn ear(&self, io: &Io) -> std::io::Result<BellEar> {
         match (self, io) {
-            (Bell::Uring(bell), Io::Uring(_)) => Ok(BellEar::Uring(bell.ear()?)),
+            (Bell::Uring(bell), Io::Uring(io)) => Ok(BellEar::Uring(bell.ear(io)?)),
             (Bell::Simulated(bell), Io::Simulated(io)) => Ok(BellEar::Simulated(bell.ear(io))),
             _ => unreachable!("a bell never changes its world"),
         }
@@ -39,7 +39,7 @@ impl Bell {
 
 /// What the shard itself holds.
 pub enum BellEar {
-    /// Reads the eventfd.
+    /// Waits for the eventfd.
     Uring(uring::UringEar),
     /// Waits for the simulated scheduler.
     Simulated(simulated::SimEar),

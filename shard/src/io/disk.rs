@@ -122,7 +122,7 @@ impl Disk {
     /// The directory cannot be made or written to.
     pub async fn open(io: &Io, root: &Path) -> io::Result<Self> {
         match io {
-            Io::Uring(_) => Ok(Disk::Uring(uring::UringDisk::open(root).await?)),
+            Io::Uring(io) => Ok(Disk::Uring(uring::UringDisk::open(io, root).await?)),
             Io::Simulated(io) => Ok(Disk::Simulated(simulated::SimDisk::open(io, root))),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Owns: every call that leaves the process or asks it for time, chance or a thread. Nothing outside
 //! this folder names glommio, a socket or a clock, so that a whole server can run in simulation.
-//! Each seam is an enum of the real thing (`Uring`, glommio on io_uring) and the simulated one: one
+//! Each seam is an enum of the real thing (`Uring`, on io_uring) and the simulated one: one
 //! branch per I/O call, no type parameters. An epoll variant would be a third arm.
 //!
 //! Units: times are [`Time`] (nanoseconds of the monotonic clock) and [`WallTime`] (UTC nanoseconds).
@@ -62,7 +62,7 @@ pub type Work = Box<dyn FnOnce() + Send>;
 /// A shard's handle to the outside. Cheap to clone; never leaves its shard.
 #[derive(Clone)]
 pub enum Io {
-    /// glommio on io_uring.
+    /// A loop on io_uring.
     Uring(uring::UringIo),
     /// A shard of a simulated world.
     Simulated(simulated::SimIo),
@@ -184,7 +184,7 @@ impl Io {
     /// What the system says: address in use, no permission, no such address.
     pub fn listen(&self, address: SocketAddr) -> io::Result<Listener> {
         match self {
-            Io::Uring(_) => Ok(Listener::Uring(uring::UringListener::bind(address)?)),
+            Io::Uring(io) => Ok(Listener::Uring(uring::UringListener::bind(io, address)?)),
             Io::Simulated(io) => Ok(Listener::Simulated(io.listen(address)?)),
         }
     }
@@ -195,8 +195,8 @@ impl Io {
     /// The socket died before its options could be set.
     pub fn adopt(&self, accepted: Accepted) -> io::Result<Stream> {
         match (self, accepted) {
-            (Io::Uring(_), Accepted::Uring(accepted)) => {
-                Ok(Stream::Uring(uring::UringStream::adopt(accepted)?))
+            (Io::Uring(io), Accepted::Uring(accepted)) => {
+                Ok(Stream::Uring(uring::UringStream::adopt(io, accepted)?))
             }
             (Io::Simulated(io), Accepted::Simulated(accepted)) => Ok(Stream::Simulated(io.adopt(accepted))),
             _ => unreachable!("a connection never changes its world"),

@@ -149,8 +149,6 @@ pub struct Shard {
     /// Writers of blocked connections that wait for the end of the hold.
     pub(super) held_writers: RefCell<Vec<Waker>>,
     pub(super) mesh_waker: RefCell<Option<Waker>>,
-    /// The bell was rung since the mesh task last looked.
-    pub(super) was_rung: Cell<bool>,
     pub(super) mailbox: crossbeam_channel::Receiver<Job>,
     pub(super) timers: Timers,
     pub(super) remote_stalls: RefCell<Vec<RemoteStall>>,
@@ -223,7 +221,6 @@ impl Shard {
             is_held: Cell::new(false),
             held_writers: RefCell::default(),
             mesh_waker: RefCell::default(),
-            was_rung: Cell::new(false),
             mailbox,
             timers: Timers::default(),
             remote_stalls: RefCell::default(),

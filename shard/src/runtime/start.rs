@@ -75,13 +75,12 @@ pub fn start(plan: ShardPlan, io: Io, ear: BellEar) -> (Rc<Shard>, impl std::fut
     let tasks = Rc::clone(&shard);
     let run = async move {
         let gate = tasks.gate.clone();
-        tasks.io().spawn(Queue::Hot, &gate, Rc::clone(&tasks).mesh_task());
+        tasks
+            .io()
+            .spawn(Queue::Hot, &gate, Rc::clone(&tasks).mesh_task(ear));
         tasks
             .io()
             .spawn(Queue::Hot, &gate, Rc::clone(&tasks).timer_task());
-        tasks
-            .io()
-            .spawn(Queue::Hot, &gate, Rc::clone(&tasks).bell_task(ear));
         gate.wait_empty().await;
     };
     (shard, run)

@@ -19,10 +19,6 @@ use crate::io::Time;
 
 /// How late a time out may be.
 const SLACK: Duration = Duration::from_millis(10);
-/// How long the task sleeps at most. It needs no such bound; but see `io::uring::run`: whatever glommio sleeps over
-/// is found again by this heartbeat.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-
 /// The time outs of one shard.
 #[derive(Default)]
 pub(super) struct Timers {
@@ -85,7 +81,7 @@ impl Shard {
             }
             self.end_batch();
             let first = self.timers.due.borrow().first_key_value().map(|((at, _), _)| *at);
-            let first = first.unwrap_or(Time(u64::MAX)).min(now + HEARTBEAT);
+            let first = first.unwrap_or(Time(u64::MAX));
             self.timers.first.set(first);
             let mut sleep = pin!(self
                 .io()

@@ -4,15 +4,13 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use futures_lite::future::or;
-
 use super::shard::{count, Shard};
 use crate::io::{BellEar, Point, Sabotage};
 use crate::mesh::{shards_of, Envelopes, Lane};
 
 impl Shard {
     /// Runs until the shard stops.
-    pub(super) async fn mesh_task(self: Rc<Self>) {
+    pub(super) async fn mesh_task(self: Rc<Self>, mut ear: BellEar) {
         loop {
             self.turn();
             if self.is_stopping.get() && self.connection_count() == 0 {
@@ -27,7 +25,7 @@ impl Shard {
             }
             poll_fn(|cx| {
                 *self.mesh_waker.borrow_mut() = Some(cx.waker().clone());
-                if self.was_rung.take() || self.has_news() || self.must_turn() {
+                if ear.poll_rung(cx).is_ready() || self.has_news() || self.must_turn() {
                     return Poll::Ready(());
                 }
                 Poll::Pending
@@ -35,19 +33,6 @@ impl Shard {
             .await;
             self.mesh().doorbell().wake_up();
         }
-    }
-
-    /// Listens to the bell for the mesh task. A task of its own, because a wait of glommio's keeps one more waker
-    /// each time it is polled, and the mesh task is polled for other reasons too.
-    pub(super) async fn bell_task(self: Rc<Self>, mut ear: BellEar) {
-        let listen = async {
-            loop {
-                poll_fn(|cx| ear.poll_rung(cx)).await;
-                self.was_rung.set(true);
-                self.wake_mesh_task();
-            }
-        };
-        or(listen, self.wait_stopping()).await;
     }
 
     /// While the shard is held it takes interest, room and jobs only: data would have to leave again.

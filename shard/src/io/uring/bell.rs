@@ -1,13 +1,16 @@
-//! A bell made of an eventfd: the ring is one `write`, the ear one io_uring read that stays armed.
+//! A bell made of an eventfd: the ring is one `write`, the ear waits until it can be read.
 
-use std::future::Future;
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
-use std::pin::Pin;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use glommio::io::BufferedFile;
-use rustix::event::EventfdFlags;
+use rustix::event::{EventfdFlags, PollFlags};
+
+use super::driver::Driver;
+use super::ring::Wait;
+use super::UringIo;
 
 /// Rings the bell of one shard.
 #[derive(Clone)]
@@ -18,50 +21,72 @@ impl UringBell {
     ///
     /// # Errors
     /// Out of file descriptors.
-    pub fn new() -> std::io::Result<Self> {
-        Ok(Self(Arc::new(rustix::event::eventfd(0, EventfdFlags::CLOEXEC)?)))
+    pub fn new() -> io::Result<Self> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Self(Arc::new(rustix::event::eventfd(0, flags)?)))
     }
 
     pub(in crate::io) fn ring(&self) {
-        // A full counter (2^64 - 2 rings unheard) would block; a ring unheard is as good as many.
-        let written = rustix::io::write(self.0.as_fd(), &1u64.to_ne_bytes());
-        assert!(written.is_ok(), "an eventfd takes 8 bytes: {written:?}");
+        ring_eventfd(&self.0);
     }
 
     /// The listening side; made on the shard that listens, once.
-    #[expect(unsafe_code, reason = "glommio adopts descriptors by number only")]
-    pub fn ear(&self) -> std::io::Result<UringEar> {
-        use std::os::fd::FromRawFd;
-        let fd = self.0.try_clone()?.into_raw_fd();
-        // SAFETY: `fd` was just duplicated and given up above, so the file is its only owner.
-        let file = unsafe { BufferedFile::from_raw_fd(fd) };
+    pub(in crate::io) fn ear(&self, io: &UringIo) -> io::Result<UringEar> {
         Ok(UringEar {
-            wait: Box::pin(wait(std::rc::Rc::new(file))),
+            fd: Rc::new(self.0.try_clone()?),
+            wait: Wait::default(),
+            driver: Rc::clone(io.driver()),
         })
     }
 }
 
-/// Listens to one bell.
-pub struct UringEar {
-    wait: Pin<Box<dyn Future<Output = std::rc::Rc<BufferedFile>>>>,
+/// Rings an eventfd.
+pub(super) fn ring_eventfd(fd: &OwnedFd) {
+    let rung = rustix::io::write(fd.as_fd(), &1u64.to_ne_bytes());
+    // A full counter (2^64 - 2 rings unheard) is a bell that rings already.
+    assert!(
+        matches!(rung, Ok(8) | Err(rustix::io::Errno::AGAIN)),
+        "an eventfd takes 8 bytes: {rung:?}"
+    );
 }
 
-async fn wait(file: std::rc::Rc<BufferedFile>) -> std::rc::Rc<BufferedFile> {
-    // The eventfd blocks when its counter is zero, so io_uring holds the read until somebody rings.
-    if let Err(error) = file.read_at(0, 8).await {
-        tracing::debug!(%error, "the bell could not be read; listening again");
-    }
-    file
+/// Whether an eventfd was rung since it was last asked.
+pub(super) fn take_eventfd(fd: &OwnedFd) -> bool {
+    let heard = rustix::io::read(fd, &mut [0; 8]);
+    assert!(
+        matches!(heard, Ok(8) | Err(rustix::io::Errno::AGAIN)),
+        "an eventfd gives 8 bytes: {heard:?}"
+    );
+    heard.is_ok()
+}
+
+/// Listens to one bell.
+pub struct UringEar {
+    fd: Rc<OwnedFd>,
+    wait: Wait,
+    driver: Rc<Driver>,
 }
 
 impl UringEar {
     pub(in crate::io) fn poll_rung(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.wait.as_mut().poll(cx) {
-            Poll::Ready(file) => {
-                self.wait = Box::pin(wait(file));
-                Poll::Ready(())
+        loop {
+            if self
+                .driver
+                .ring()
+                .poll_ready(&self.wait, &self.fd, PollFlags::IN, cx)
+                .is_pending()
+            {
+                return Poll::Pending;
             }
-            Poll::Pending => Poll::Pending,
+            if take_eventfd(&self.fd) {
+                return Poll::Ready(());
+            }
         }
+    }
+}
+
+impl Drop for UringEar {
+    fn drop(&mut self) {
+        self.driver.ring().release(&self.wait, &self.fd);
     }
 }

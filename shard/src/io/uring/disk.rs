@@ -11,6 +11,8 @@ use std::rc::Rc;
 use glommio::io::{BufferedFile, DmaFile, OpenOptions, ReadResult};
 use rustix::fs::OFlags;
 
+use super::driver::{Driver, HostUse};
+use super::UringIo;
 use crate::io::disk::{failed, Access, Listed, Opening, Space, PIECE_SIZE};
 
 /// Name of the file that is opened first on a device.
@@ -22,14 +24,17 @@ const FILE_MODE: u32 = 0o640;
 #[derive(Clone)]
 pub struct UringDisk {
     root: Rc<Path>,
+    driver: Rc<Driver>,
 }
 
 /// Runs a call that blocks on another thread.
 async fn blocking<T: Send + 'static>(
+    driver: &Rc<Driver>,
     operation: &'static str,
     path: PathBuf,
     call: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
+    let _under_way = driver.enter_host();
     glommio::executor()
         .spawn_blocking(move || call(&path).map_err(|error| failed(operation, &path, error)))
         .await
@@ -59,22 +64,28 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 impl UringDisk {
-    pub(in crate::io) async fn open(root: &Path) -> io::Result<Self> {
-        let root = blocking("create directory", root.to_owned(), |root| {
+    pub(in crate::io) async fn open(io: &UringIo, root: &Path) -> io::Result<Self> {
+        let driver = io.driver();
+        let root = blocking(driver, "create directory", root.to_owned(), |root| {
             std::fs::create_dir_all(root)?;
             // glommio needs absolute paths: it asks the system about them again later.
             root.canonicalize()
         })
         .await?;
         let primer = root.join(PRIMER_NAME);
-        blocking("write", primer.clone(), write_all_zero).await?;
+        blocking(driver, "write", primer.clone(), write_all_zero).await?;
+        let under_way = driver.enter_host();
         let opened = OpenOptions::new().read(true).dma_open(&primer).await;
         let file = opened.map_err(|error| failed("open for direct access", &primer, error.into()))?;
         file.close()
             .await
             .map_err(|error| failed("close", &primer, error.into()))?;
-        blocking("remove", primer, |path| std::fs::remove_file(path)).await?;
-        Ok(Self { root: root.into() })
+        drop(under_way);
+        blocking(driver, "remove", primer, |path| std::fs::remove_file(path)).await?;
+        Ok(Self {
+            root: root.into(),
+            driver: Rc::clone(driver),
+        })
     }
 
     fn at(&self, path: &Path) -> PathBuf {
@@ -84,6 +95,7 @@ impl UringDisk {
 
     pub(in crate::io) async fn create_dir(&self, path: &Path) -> io::Result<()> {
         blocking(
+            &self.driver,
             "create directory",
             self.at(path),
             |path| match std::fs::create_dir(path) {
@@ -95,7 +107,7 @@ impl UringDisk {
     }
 
     pub(in crate::io) async fn list(&self, path: &Path) -> io::Result<Vec<Listed>> {
-        blocking("list", self.at(path), |path| {
+        blocking(&self.driver, "list", self.at(path), |path| {
             let mut listed = Vec::new();
             for entry in std::fs::read_dir(path)? {
                 let entry = entry?;
@@ -113,32 +125,43 @@ impl UringDisk {
 
     pub(in crate::io) async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let to = self.at(to);
-        blocking("rename", self.at(from), move |from| std::fs::rename(from, to)).await
+        blocking(&self.driver, "rename", self.at(from), move |from| {
+            std::fs::rename(from, to)
+        })
+        .await
     }
 
     pub(in crate::io) async fn remove(&self, path: &Path) -> io::Result<()> {
-        blocking("remove", self.at(path), |path| std::fs::remove_file(path)).await
+        blocking(&self.driver, "remove", self.at(path), |path| {
+            std::fs::remove_file(path)
+        })
+        .await
     }
 
     pub(in crate::io) async fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        blocking("remove directory", self.at(path), |path| {
+        blocking(&self.driver, "remove directory", self.at(path), |path| {
             std::fs::remove_dir(path)
         })
         .await
     }
 
     pub(in crate::io) async fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        blocking("sync directory", self.at(path), sync_directory).await
+        blocking(&self.driver, "sync directory", self.at(path), sync_directory).await
     }
 
     pub(in crate::io) async fn space(&self) -> io::Result<Space> {
-        blocking("ask for the space of", self.root.to_path_buf(), |path| {
-            let about = rustix::fs::statvfs(path)?;
-            Ok(Space {
-                free: about.f_bavail * about.f_frsize,
-                total: about.f_blocks * about.f_frsize,
-            })
-        })
+        blocking(
+            &self.driver,
+            "ask for the space of",
+            self.root.to_path_buf(),
+            |path| {
+                let about = rustix::fs::statvfs(path)?;
+                Ok(Space {
+                    free: about.f_bavail * about.f_frsize,
+                    total: about.f_blocks * about.f_frsize,
+                })
+            },
+        )
         .await
     }
 
@@ -160,6 +183,7 @@ impl UringDisk {
                 options.create(true);
             }
         }
+        let _under_way = self.driver.enter_host();
         let opened = match access {
             Access::Durable => {
                 let flags = i32::try_from(OFlags::DSYNC.bits()).expect("open flags are ints");
@@ -169,7 +193,11 @@ impl UringDisk {
             Access::Buffered => options.buffered_open(&path).await.map(Handle::Buffered),
         };
         match opened {
-            Ok(handle) => Ok(UringFile { handle, path }),
+            Ok(handle) => Ok(UringFile {
+                handle,
+                path,
+                host: HostUse::new(&self.driver),
+            }),
             Err(error) => Err(failed("open", &path, plain(error))),
         }
     }
@@ -216,6 +244,7 @@ enum Handle {
 pub struct UringFile {
     handle: Handle,
     path: PathBuf,
+    host: HostUse,
 }
 
 impl UringFile {
@@ -254,6 +283,7 @@ impl UringFile {
         if size <= self.size()? {
             return Ok(());
         }
+        let _under_way = self.host.enter();
         let allocated = match &self.handle {
             Handle::Durable(file) => file.pre_allocate(size, false).await,
             Handle::Buffered(file) => file.pre_allocate(size, false).await,
@@ -262,6 +292,7 @@ impl UringFile {
     }
 
     pub(in crate::io) async fn truncate(&self, size: u64) -> io::Result<()> {
+        let _under_way = self.host.enter();
         let truncated = match &self.handle {
             Handle::Durable(file) => file.truncate(size).await,
             Handle::Buffered(file) => file.truncate(size).await,
@@ -273,6 +304,7 @@ impl UringFile {
         let Handle::Durable(file) = &self.handle else {
             unreachable!("checked by the seam")
         };
+        let _under_way = self.host.enter();
         let written = file
             .write_rc_at(Rc::clone(&buffer.0), offset)
             .await
@@ -285,6 +317,7 @@ impl UringFile {
             unreachable!("checked by the seam")
         };
         let size = bytes.len();
+        let _under_way = self.host.enter();
         let written = file
             .write_at(bytes, offset)
             .await
@@ -305,6 +338,7 @@ impl UringFile {
     }
 
     pub(in crate::io) async fn sync(&self) -> io::Result<()> {
+        let _under_way = self.host.enter();
         let synced = match &self.handle {
             Handle::Durable(file) => file.fdatasync().await,
             Handle::Buffered(file) => file.fdatasync().await,
@@ -313,6 +347,7 @@ impl UringFile {
     }
 
     pub(in crate::io) async fn read(&self, offset: u64, size: usize) -> io::Result<UringBytes> {
+        let _under_way = self.host.enter();
         let read = match &self.handle {
             Handle::Durable(file) => file.read_at_aligned(offset, size).await,
             Handle::Buffered(file) => file.read_at(offset, size).await,
@@ -321,6 +356,7 @@ impl UringFile {
     }
 
     pub(in crate::io) async fn close(self) -> io::Result<()> {
+        let _under_way = self.host.enter();
         let closed = match self.handle {
             Handle::Durable(file) => file.close().await,
             Handle::Buffered(file) => file.close().await,

@@ -1,10 +1,18 @@
-//! The real outside: glommio executors on io_uring, kernel sockets, the system's clock and randomness.
+//! The real outside: a loop of our own on io_uring (`driver`), kernel sockets, the system's clock and randomness;
+//! glommio as the host of the thread and for files.
 
 mod bell;
 mod disk;
+mod driver;
 mod net;
+mod ring;
 mod run;
+mod tasks;
+mod timers;
 mod workers;
+
+#[cfg(test)]
+mod tests;
 
 pub use bell::{UringBell, UringEar};
 pub use disk::{UringBuffer, UringBytes, UringDisk, UringFile};
@@ -15,32 +23,30 @@ pub use workers::{WorkerQueue, Workers};
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use glommio::TaskQueueHandle;
+use driver::Driver;
 
 use super::{Entropy, Queue, Time, WallTime, Work};
-
-/// The shortest sleep there is: long enough to leave the run queue.
-const YIELD: Duration = Duration::from_nanos(1);
 
 /// The handle of one real shard.
 #[derive(Clone)]
 pub struct UringIo {
-    /// The same instant for all shards of the process.
-    base: Instant,
+    driver: Rc<Driver>,
     entropy: Entropy,
-    hot: TaskQueueHandle,
-    control: TaskQueueHandle,
     workers: WorkerQueue,
     /// Wall and busy time at the last call of `busy_per_mille`.
     busy_seen: Rc<Cell<(Duration, Duration)>>,
 }
 
 impl UringIo {
+    fn driver(&self) -> &Rc<Driver> {
+        &self.driver
+    }
+
     #[inline]
     pub(super) fn now(&self) -> Time {
-        Time(nanos(self.base.elapsed()))
+        self.driver.now()
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the seam to the wall clock")]
@@ -59,16 +65,7 @@ impl UringIo {
     }
 
     pub(super) fn spawn(&self, queue: Queue, future: impl Future<Output = ()> + 'static) {
-        let handle = match queue {
-            Queue::Hot => self.hot,
-            Queue::Control => self.control,
-        };
-        // The gate in the future counts it; a detached handle is all glommio needs.
-        drop(
-            glommio::spawn_local_into(future, handle)
-                .expect("both task queues were made before the handle")
-                .detach(),
-        );
+        self.driver.spawn(queue, future);
     }
 
     pub(super) fn offload(&self, work: Work) {
@@ -76,18 +73,15 @@ impl UringIo {
     }
 
     pub(super) async fn sleep(&self, duration: Duration) {
-        glommio::timer::sleep(duration).await;
+        self.driver.sleep(duration).await;
     }
 
     pub(super) async fn yield_now(&self) {
-        // A plain yield would run again before the rings were looked at; a timer goes through them.
-        glommio::timer::sleep(YIELD).await;
+        self.driver.yield_now().await;
     }
 
     pub(super) fn busy_per_mille(&self) -> u32 {
-        let stats = glommio::executor().executor_stats();
-        // What glommio calls the total runtime is the time the thread did not sleep in.
-        let (total, busy) = (self.base.elapsed(), stats.total_runtime());
+        let (total, busy) = (self.driver.since_start(), self.driver.busy());
         let (total_seen, busy_seen) = self.busy_seen.replace((total, busy));
         let total = total.saturating_sub(total_seen).as_nanos().max(1);
         let busy = busy.saturating_sub(busy_seen).as_nanos();

@@ -1,43 +1,52 @@
-//! Kernel TCP sockets. Reads and blocked writes go through glommio (which tries the plain call first and
-//! arms the ring on EAGAIN); writes that must not wait are plain non-blocking sends.
+//! Kernel TCP sockets: plain calls that do not wait, and the ring to wait for readiness.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{ready, Context, Poll};
 
-use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::net::TcpStream;
-use rustix::net::{SendFlags, SocketFlags};
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::driver::Driver;
+use super::ring::Wait;
+use super::UringIo;
+
+/// A read of so many bytes is followed by another at once: who sends much has more. After a smaller one the socket
+/// is most likely empty, and the wait for it costs less than a read in vain.
+const READ_AGAIN_SIZE: usize = 4096;
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
 
 /// A listening socket; its descriptor does not block.
 pub struct UringListener {
-    fd: OwnedFd,
+    fd: Rc<OwnedFd>,
+    wait: Wait,
+    driver: Rc<Driver>,
     local: SocketAddr,
 }
 
 impl UringListener {
-    pub(in crate::io) fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub(in crate::io) fn bind(io: &UringIo, address: SocketAddr) -> io::Result<Self> {
         if address.ip().is_unspecified() {
             // As Go does: a wildcard listens on both families where the host has IPv6.
             let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port()));
-            match Self::bind_one(both, true) {
+            match Self::bind_one(io, both, true) {
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {}
                 done => return done,
             }
         }
-        Self::bind_one(address, false)
+        Self::bind_one(io, address, false)
     }
 
-    fn bind_one(address: SocketAddr, both_families: bool) -> io::Result<Self> {
+    fn bind_one(io: &UringIo, address: SocketAddr, both_families: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_reuse_address(true)?;
@@ -51,7 +60,9 @@ impl UringListener {
             .as_socket()
             .ok_or(io::ErrorKind::Unsupported)?;
         Ok(Self {
-            fd: socket.into(),
+            fd: Rc::new(socket.into()),
+            wait: Wait::default(),
+            driver: Rc::clone(io.driver()),
             local,
         })
     }
@@ -64,29 +75,22 @@ impl UringListener {
         loop {
             match rustix::net::accept_with(&self.fd, SocketFlags::CLOEXEC) {
                 Ok(fd) => return Ok(UringAccepted { fd }),
-                Err(rustix::io::Errno::AGAIN) => readable(self.fd.as_fd()).await?,
+                Err(Errno::AGAIN) => {
+                    let ring = self.driver.ring();
+                    poll_fn(|cx| ring.poll_ready(&self.wait, &self.fd, PollFlags::IN, cx)).await;
+                }
                 // The other side gave up between the handshake and now.
-                Err(rustix::io::Errno::CONNABORTED | rustix::io::Errno::INTR) => {}
+                Err(Errno::CONNABORTED | Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 }
 
-/// Waits until `fd` can be read. glommio has no call for that; but its stream arms a poll on any
-/// descriptor before the first read, and the read's own result does not matter here.
-async fn readable(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let stream = stream_of(fd.try_clone_to_owned()?);
-    let mut stream = RefCell::new(stream);
-    poll_fn(|cx| Pin::new(stream.get_mut()).poll_read(cx, &mut [0]).map(drop)).await;
-    Ok(())
-}
-
-#[expect(unsafe_code, reason = "glommio adopts descriptors by number only")]
-fn stream_of(fd: OwnedFd) -> TcpStream {
-    let fd = fd.into_raw_fd();
-    // SAFETY: `fd` was given up in the line above, so the stream is its only owner.
-    unsafe { TcpStream::from_raw_fd(fd) }
+impl Drop for UringListener {
+    fn drop(&mut self) {
+        self.driver.ring().release(&self.wait, &self.fd);
+    }
 }
 
 /// A connection that was accepted and may still change its shard.
@@ -101,16 +105,21 @@ impl UringAccepted {
     }
 }
 
-/// A connected socket of this shard.
+/// A connected socket of this shard. At most one task reads, and one waits to write.
 pub struct UringStream {
     /// `None` once it was closed.
-    stream: RefCell<Option<TcpStream>>,
+    fd: RefCell<Option<Rc<OwnedFd>>>,
+    driver: Rc<Driver>,
+    read: Wait,
+    write: Wait,
+    /// A read is likely to bring something: there is no need to wait before it.
+    may_read: Cell<bool>,
     peer: SocketAddr,
     local: SocketAddr,
 }
 
 impl UringStream {
-    pub(in crate::io) fn adopt(accepted: UringAccepted) -> io::Result<Self> {
+    pub(in crate::io) fn adopt(io: &UringIo, accepted: UringAccepted) -> io::Result<Self> {
         let socket = SockRef::from(&accepted.fd);
         socket.set_tcp_nodelay(true)?;
         let peer = socket
@@ -122,47 +131,66 @@ impl UringStream {
             .as_socket()
             .ok_or(io::ErrorKind::Unsupported)?;
         Ok(Self {
-            stream: RefCell::new(Some(stream_of(accepted.fd))),
+            fd: RefCell::new(Some(Rc::new(accepted.fd))),
+            driver: Rc::clone(io.driver()),
+            read: Wait::default(),
+            write: Wait::default(),
+            may_read: Cell::new(false),
             peer: unmapped(peer),
             local: unmapped(local),
         })
     }
 
     /// Lends the descriptor to a call that does not wait.
-    #[expect(unsafe_code, reason = "glommio's stream gives its descriptor by number only")]
     #[inline]
-    fn with_fd<T>(&self, call: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<T>) -> io::Result<T> {
-        let stream = self.stream.borrow();
-        let Some(stream) = &*stream else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        // SAFETY: the stream owns the descriptor, and its borrow outlives the call.
-        let fd = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
-        Ok(call(fd)?)
+    fn with_fd<T>(&self, call: impl FnOnce(&Rc<OwnedFd>) -> rustix::io::Result<T>) -> io::Result<T> {
+        match &*self.fd.borrow() {
+            Some(fd) => Ok(call(fd)?),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
-    #[inline]
     pub(in crate::io) fn poll_read(
         &self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut *self.stream.borrow_mut() {
-            Some(stream) => Pin::new(stream).poll_read(cx, buffer),
-            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        let fd = self.fd.borrow();
+        let Some(fd) = &*fd else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        loop {
+            if !self.may_read.get() {
+                ready!(self.driver.ring().poll_ready(&self.read, fd, PollFlags::IN, cx));
+            }
+            match rustix::net::recv(fd, &mut *buffer, RecvFlags::DONTWAIT) {
+                Ok((_, size)) => {
+                    // A short read has emptied the socket, most likely: the ring tells when there is more.
+                    self.may_read.set(size == buffer.len() || size >= READ_AGAIN_SIZE);
+                    return Poll::Ready(Ok(size));
+                }
+                Err(Errno::AGAIN) => self.may_read.set(false),
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
         }
     }
 
-    #[inline]
     pub(in crate::io) fn poll_write(&self, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut *self.stream.borrow_mut() {
-            Some(stream) => Pin::new(stream).poll_write(cx, buffer),
-            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        loop {
+            match self.try_write(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+            let fd = self.fd.borrow();
+            let fd = fd.as_ref().expect("the socket was there just now");
+            ready!(self.driver.ring().poll_ready(&self.write, fd, PollFlags::OUT, cx));
         }
     }
 
     pub(in crate::io) fn close(&self) {
-        self.stream.take();
+        let Some(fd) = self.fd.take() else { return };
+        self.driver.ring().release(&self.read, &fd);
+        self.driver.ring().release(&self.write, &fd);
     }
 
     #[inline]
@@ -198,6 +226,12 @@ impl UringStream {
 
     pub(in crate::io) fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+}
+
+impl Drop for UringStream {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -1,23 +1,23 @@
-//! Starts the thread of one shard: an executor, its task queues, its word "started".
+//! Starts the thread of one shard: glommio as its host, our driver inside.
 
 use std::cell::Cell;
 use std::future::Future;
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
+use super::driver::Driver;
 use super::{fill_random, UringIo, WorkerQueue};
 use crate::io::{Entropy, Io};
 
 /// Memory of one executor for registered buffers, bytes (glommio's default is 10 MB).
 pub const IO_MEMORY_SIZE: usize = 1 << 20;
-/// Entries of each ring.
-const RING_DEPTH: usize = 512;
-/// How long a task queue runs before glommio asks it to yield: never. A preempt timer that fires between the
-/// reactor's look at the rings and the first task makes glommio 0.9 park with runnable tasks (its run loop takes
-/// "preempted before the first task" for "nothing to run"), which on a busy machine lost jobs for good. Long batches
-/// yield by themselves ([`Io::yield_now`]), and the timer task's heartbeat bounds what else might be lost that way.
+/// Entries of each of glommio's rings: they serve files only.
+const RING_DEPTH: usize = 128;
+/// How long a task of glommio's runs before it is asked to yield: never, because there is one. A timer that fires
+/// between its look at the rings and the first task makes glommio 0.9 park over runnable tasks.
 const PREEMPT: Duration = Duration::from_secs(24 * 3600);
 
 /// What is known of a shard's thread before it starts.
@@ -37,15 +37,18 @@ pub struct ThreadPlan {
 pub struct StartError(pub String);
 
 /// A running shard thread.
-pub struct ShardThread(ExecutorJoinHandle<()>);
+pub struct ShardThread(ExecutorJoinHandle<io::Result<()>>);
 
 impl ShardThread {
     /// Waits for the thread's end.
     ///
     /// # Errors
-    /// The executor could not be made: a limit or a permission of the kernel.
+    /// The executor or the ring could not be made: a limit or a permission of the kernel.
     pub fn join(self) -> Result<(), StartError> {
-        self.0.join().map_err(|error| StartError(error.to_string()))
+        match self.0.join() {
+            Ok(run) => run.map_err(|error| StartError(format!("io_uring: {error}"))),
+            Err(error) => Err(StartError(error.to_string())),
+        }
     }
 }
 
@@ -69,21 +72,17 @@ where
         .ring_depth(RING_DEPTH)
         .preempt_timer(PREEMPT)
         .spawn(move || async move {
-            let hot =
-                glommio::executor().create_task_queue(Shares::Static(1000), Latency::NotImportant, "hot");
-            let control =
-                glommio::executor().create_task_queue(Shares::Static(100), Latency::NotImportant, "control");
+            let driver = Driver::new(base)?;
             let mut seed = [0; 8];
             fill_random(&mut seed);
             let io = UringIo {
-                base,
+                driver: Rc::clone(&driver),
                 entropy: Entropy::from_seed(u64::from_ne_bytes(seed)),
-                hot,
-                control,
                 workers,
                 busy_seen: Rc::new(Cell::new((Duration::ZERO, Duration::ZERO))),
             };
-            main(Io::Uring(io)).await;
+            driver.run(main(Io::Uring(io))).await;
+            Ok(())
         })
         .map(ShardThread)
         .map_err(|error| StartError(error.to_string()))
