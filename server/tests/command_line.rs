@@ -250,6 +250,44 @@ fn doctor() {
     );
 }
 
+/// With a store directory the doctor looks at that too, and leaves nothing behind.
+#[test]
+fn doctor_looks_at_the_store_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let stops = |seen: &Seen| seen.stdout.iter().any(|line| line.starts_with("STOP"));
+    let line = |seen: &Seen, subject: &str| {
+        let lines = seen
+            .stdout
+            .iter()
+            .filter(|line| line.get(6..).unwrap_or_default().starts_with(subject));
+        lines.cloned().collect::<Vec<String>>().concat()
+    };
+    if stops(&run(Path::new(PINION), &["doctor"])) {
+        writeln!(std::io::stderr(), "skipped: no server can run here").expect("stderr is open");
+        return;
+    }
+    for name in ["", "not/there"] {
+        let store = directory.path().join(name);
+        let seen = run(Path::new(PINION), &["-sd", store.to_str().unwrap(), "doctor"]);
+        for subject in ["store", "direct I/O", "commit", "space"] {
+            assert_ne!(line(&seen, subject), "", "{subject}: {seen:?}");
+        }
+        assert_eq!(
+            line(&seen, "store").contains("not there yet"),
+            !name.is_empty(),
+            "{seen:?}"
+        );
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let seen = run(Path::new(PINION), &["-sd", file.to_str().unwrap(), "doctor"]);
+    assert_eq!(seen.exit_code, Some(1));
+    assert!(line(&seen, "store").contains("is no directory"), "{seen:?}");
+    let seen = run(Path::new(PINION), &["doctor"]);
+    assert_eq!(line(&seen, "store"), "", "nobody asked for it");
+}
+
 /// A process that waits for signals, ended with the test.
 struct Victim(Child);
 

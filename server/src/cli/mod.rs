@@ -86,7 +86,11 @@ fn perform(command: Command, run: &mut dyn FnMut(Settings) -> ExitCode) -> ExitC
 }
 
 fn doctor(settings: &Settings) -> ExitCode {
-    let report = preflight::examine(&Wanted::from_options(&settings.options));
+    let mut report = preflight::examine(&Wanted::from_options(&settings.options));
+    let store_dir = settings.flags.store.store_dir.as_deref();
+    if let Some(directory) = store_dir.filter(|directory| !directory.is_empty()) {
+        report.add_store(Path::new(directory));
+    }
     print_out(&report.table());
     if report.stops_the_server() {
         ExitCode::FAILURE

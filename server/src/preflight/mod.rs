@@ -2,7 +2,7 @@
 //!
 //! Owns: the checks that run before any executor starts, and the table of `pinion doctor`. Each finding is one
 //! line with the mend. Facts are gathered in one place (`facts`); everything else is pure and decides on them.
-//! Not here: starting shards; the store directory's checks, which come with the store.
+//! Not here: starting shards; the store itself (its directory is looked at when one is named, `store`).
 //!
 //! Invariant: where preflight finds nothing that stops the server, starting an executor does not fail for a
 //! reason that preflight knows of. (Glommio ends the process by itself when an operation is missing.)
@@ -11,13 +11,16 @@ mod cgroup;
 mod facts;
 mod limits;
 mod placement;
+mod store;
 mod uring;
 
 use std::fmt::Write;
+use std::path::Path;
 
 pub use cgroup::{cpu_quota, CpuQuota, ReadText};
 pub use facts::{Facts, IoUring, Limit};
 pub use placement::{place, Placement};
+pub use store::{examine_store, judge_store, probe, StoreFacts, Written};
 
 use crate::config::options::{Options, Pin};
 
@@ -150,6 +153,20 @@ impl Report {
         self.findings
             .iter()
             .filter(move |finding| finding.verdict == verdict)
+    }
+
+    /// Looks at the store directory too. It takes an executor, so it comes last, and only where one can run.
+    pub fn add_store(&mut self, directory: &Path) {
+        let findings = if self.stops_the_server() {
+            vec![Finding::warn(
+                "store",
+                "not looked at",
+                "mend what stops the server first",
+            )]
+        } else {
+            examine_store(directory)
+        };
+        self.findings.extend(findings);
     }
 
     /// The table of `pinion doctor`.
