@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::conn::{Subscriber, SubscriberKey, Subscription, Traffic};
@@ -22,6 +23,14 @@ pub struct Account {
     /// Its name.
     pub name: Box<str>,
     rules: RefCell<Arc<AccountRules>>,
+    /// Counts the rules it had, so that what was remembered of older ones is not used.
+    pub(crate) rules_count: Cell<u64>,
+    /// It imports services.
+    pub(crate) has_services: Cell<bool>,
+    /// It maps published subjects.
+    pub(crate) has_mappings: Cell<bool>,
+    /// Subscriptions in other accounts' lists on behalf of one here, by its number.
+    pub(crate) shadows: RefCell<BTreeMap<u64, Vec<Rc<Subscription>>>>,
     pub(crate) sublist: RefCell<Sublist<Subscriber>>,
     /// Members of each queue group on this shard, which others take as the group's weight here.
     queue_members: RefCell<BTreeMap<SubjectAndGroup, u32>>,
@@ -43,6 +52,10 @@ impl Account {
         Self {
             id: rules.id,
             name: rules.name.clone(),
+            rules_count: Cell::new(0),
+            has_services: Cell::new(!rules.service_routes.is_empty()),
+            has_mappings: Cell::new(!rules.mappings.is_empty()),
+            shadows: RefCell::default(),
             rules: RefCell::new(rules),
             sublist: RefCell::new(Sublist::with_cache_size(seed, results_max)),
             queue_members: RefCell::default(),
@@ -57,6 +70,14 @@ impl Account {
     /// The rules of the account in force.
     pub fn rules(&self) -> Ref<'_, Arc<AccountRules>> {
         self.rules.borrow()
+    }
+
+    /// Puts other rules in force.
+    pub(crate) fn set_rules(&self, rules: Arc<AccountRules>) {
+        self.rules_count.set(self.rules_count.get() + 1);
+        self.has_services.set(!rules.service_routes.is_empty());
+        self.has_mappings.set(!rules.mappings.is_empty());
+        *self.rules.borrow_mut() = rules;
     }
 
     /// Connections of this shard bound to it.
@@ -107,11 +128,11 @@ impl Account {
     /// The subject is none.
     pub(crate) fn subscribe(
         &self,
-        subscription: &std::rc::Rc<Subscription>,
+        subscription: &Rc<Subscription>,
     ) -> Result<Option<InterestChange>, InvalidSubject> {
         let (subject, queue) = (&subscription.subject, subscription.queue.as_deref());
         let is_first = queue.is_none() && self.shard_count > 1 && !self.has_local_plain(subject);
-        let entry = Subscriber::Local(std::rc::Rc::clone(subscription));
+        let entry = Subscriber::Local(Rc::clone(subscription));
         let replaced = self.sublist.borrow_mut().insert(subject, queue, entry)?;
         assert!(replaced.is_none(), "numbers of subscriptions are unique");
         self.came.set(self.came.get() + 1);

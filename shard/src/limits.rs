@@ -41,5 +41,9 @@ pub const STALL_MAX: std::time::Duration = std::time::Duration::from_millis(10);
 pub const ANSWERS_REMEMBERED_MAX: usize = 128;
 /// Requests that a connection with `allow_responses` may still answer. Beyond: the oldest may not be answered any more.
 pub const REPLIES_REMEMBERED_MAX: usize = 65_536;
+/// Requests to services of other accounts whose answers a shard waits for. Beyond: the oldest gets no answer.
+pub const SERVICE_REPLIES_MAX: usize = 262_144;
+/// Accounts a request goes through by service imports. Beyond: nobody there gets it.
+pub const SERVICE_CHAIN_MAX: usize = 16;
 
 const _: () = assert!(SHARDS_MAX <= u64::BITS as usize);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{matches, At, End, History, MessageRecord, SubscriptionRecord};
+use super::rules::User;
 
 /// What a server may lose because a bound was hit, by its own count.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +51,30 @@ fn describe(record: &SubscriptionRecord) -> String {
 }
 
 impl History {
-    /// Whether a subscription wants a message at all, time aside.
+    /// Whether a subscription wants a message, time aside: under any rules it may have met, and under all of them.
+    fn wants_of(&self, record: &SubscriptionRecord, message: &MessageRecord) -> (bool, bool) {
+        let connection = &self.connections[record.connection];
+        if record.connection == message.connection && !connection.echo {
+            return (false, false);
+        }
+        let subjects = self.subjects_in(message, connection.user);
+        let is_wanted = |subject: &Option<String>| {
+            subject
+                .as_ref()
+                .is_some_and(|subject| matches(&record.pattern, subject))
+        };
+        let is_certain = subjects.iter().all(is_wanted) && !self.is_answer_across(message, connection.user);
+        (subjects.iter().any(is_wanted), is_certain)
+    }
+
+    /// Whether the message may come to the subscription, time aside.
+    fn may_want(&self, record: &SubscriptionRecord, message: &MessageRecord) -> bool {
+        self.wants_of(record, message).0
+    }
+
+    /// Whether the message must come to the subscription, time aside.
     fn wants(&self, record: &SubscriptionRecord, message: &MessageRecord) -> bool {
-        matches(&record.pattern, &message.subject)
-            && (record.connection != message.connection || self.connections[record.connection].echo)
+        self.wants_of(record, message).1
     }
 
     /// It was active in the whole server when the message was published, and is so at the end of the run.
@@ -79,7 +100,7 @@ impl History {
             // The server learns late of a connection that is gone.
             Some((_, End::ConnectionGone)) | None => None,
         };
-        over.is_none_or(|over: At| over > message.published) && self.wants(record, message)
+        over.is_none_or(|over: At| over > message.published) && self.may_want(record, message)
     }
 }
 
@@ -92,7 +113,7 @@ fn check_subscription(history: &History, index: usize, wrong: &mut Vec<String>) 
         if !seen.insert(message) {
             wrong.push(format!("message {message} came twice to {}", describe(record)));
         }
-        if !history.wants(record, published) {
+        if !history.may_want(record, published) {
             wrong.push(format!(
                 "message {message} to {:?} came unasked to {}",
                 published.subject,
@@ -105,7 +126,9 @@ fn check_subscription(history: &History, index: usize, wrong: &mut Vec<String>) 
                 describe(record)
             ));
         }
-        if record.queue.is_none() {
+        // An answer takes another way than what its publisher publishes.
+        let user = history.connections[record.connection].user;
+        if record.queue.is_none() && !history.is_answer_across(published, user) {
             let last = last_of_publisher.insert(published.connection, message);
             if last.is_some_and(|last| last > message) {
                 wrong.push(format!(
@@ -177,14 +200,30 @@ struct GroupView<'a> {
     members: Vec<&'a SubscriptionRecord>,
 }
 
+/// Names a group: a stream that comes to another account finds one group of all members of a name; a service is asked
+/// in its own account.
+type GroupName<'a> = (Option<&'static str>, &'a str);
+
+fn group_of<'a>(
+    history: &History,
+    message: &MessageRecord,
+    record: &SubscriptionRecord,
+    queue: &'a str,
+) -> GroupName<'a> {
+    let account = |connection: usize| history.connections[connection].user.account();
+    let is_asked =
+        account(message.connection) == User::Importer.account() || message.subject.starts_with("_R_.");
+    (is_asked.then(|| account(record.connection)), queue)
+}
+
 /// The groups a message concerns, by name: a group spans the subjects its members subscribed to.
 fn groups_of<'a>(
     history: &'a History,
     message: &MessageRecord,
-    receipts: &BTreeMap<(usize, &'a str), usize>,
+    receipts: &BTreeMap<(usize, GroupName<'a>), usize>,
     number: usize,
-) -> BTreeMap<&'a str, GroupView<'a>> {
-    let mut groups: BTreeMap<&str, GroupView<'_>> = BTreeMap::new();
+) -> BTreeMap<GroupName<'a>, GroupView<'a>> {
+    let mut groups: BTreeMap<GroupName<'_>, GroupView<'_>> = BTreeMap::new();
     for record in &history.subscriptions {
         let Some(queue) = record.queue.as_deref() else {
             continue;
@@ -192,8 +231,9 @@ fn groups_of<'a>(
         if !history.is_possible_for(record, message) {
             continue;
         }
-        let view = groups.entry(queue).or_insert_with(|| GroupView {
-            received: receipts.get(&(number, queue)).copied().unwrap_or(0),
+        let name = group_of(history, message, record, queue);
+        let view = groups.entry(name).or_insert_with(|| GroupView {
+            received: receipts.get(&(number, name)).copied().unwrap_or(0),
             members: Vec::new(),
         });
         view.members.push(record);
@@ -202,12 +242,13 @@ fn groups_of<'a>(
 }
 
 /// How often each group got each message.
-fn group_receipts(history: &History) -> BTreeMap<(usize, &str), usize> {
+fn group_receipts(history: &History) -> BTreeMap<(usize, GroupName<'_>), usize> {
     let mut receipts = BTreeMap::new();
     for record in &history.subscriptions {
         if let Some(queue) = record.queue.as_deref() {
             for (message, _) in &record.received {
-                *receipts.entry((*message, queue)).or_insert(0) += 1;
+                let name = group_of(history, &history.messages[*message], record, queue);
+                *receipts.entry((*message, name)).or_insert(0) += 1;
             }
         }
     }
@@ -261,7 +302,7 @@ fn check_requests(history: &History, wrong: &mut Vec<String>) -> Vec<String> {
         }
     }
     for (number, message) in history.messages.iter().enumerate() {
-        if !message.is_request {
+        if message.reply.is_none() {
             if message.no_responders > 0 {
                 wrong.push(format!("503 for message {number}, which is no request"));
             }
@@ -293,7 +334,10 @@ fn check_requests(history: &History, wrong: &mut Vec<String>) -> Vec<String> {
         let nobody_lost = possible
             .iter()
             .all(|record| !matches!(record.end, Some((_, End::ConnectionGone))));
+        // Who may not publish is told so and gets no 503.
+        let may_be_denied = history.subjects_in(message, requester.user).contains(&None);
         if message.confirmed
+            && !may_be_denied
             && requester.ended.is_none()
             && nobody_lost
             && got == 0

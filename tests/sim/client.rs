@@ -12,6 +12,7 @@ use pinion_shard::io::simulated::{SimIo, SimStream};
 use pinion_shard::io::Queue;
 
 use super::history::{ConnectionRecord, End, MessageRecord, SharedHistory, SubscriptionRecord};
+use super::rules::User;
 
 /// How a client reads.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +45,8 @@ struct Mark {
 pub(crate) struct Client {
     io: SimIo,
     history: SharedHistory,
+    /// Who it is.
+    pub user: User,
     /// Its record in the history.
     pub connection: usize,
     stream: SimStream,
@@ -64,6 +67,7 @@ impl Client {
     pub(crate) async fn connect(
         io: &SimIo,
         address: SocketAddr,
+        user: User,
         history: &SharedHistory,
         pace: Pace,
         is_calm: &Rc<Cell<bool>>,
@@ -73,6 +77,7 @@ impl Client {
         let connection = {
             let mut history = history.borrow_mut();
             history.connections.push(ConnectionRecord {
+                user,
                 echo,
                 ended: None,
                 closed_by_client: false,
@@ -83,6 +88,7 @@ impl Client {
         };
         let client = Rc::new(Self {
             io: io.clone(),
+            user,
             history: Rc::clone(history),
             connection,
             stream,
@@ -100,7 +106,8 @@ impl Client {
         io.spawn(Queue::Hot, Rc::clone(&client).write_loop());
         io.spawn(Queue::Hot, Rc::clone(&client).read_loop());
         client.send(&format!(
-            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"echo\":{echo},\"headers\":true,\"no_responders\":true,\"protocol\":1}}\r\n"
+            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"echo\":{echo},\"headers\":true,\"no_responders\":true,\"protocol\":1,\"user\":\"{}\"}}\r\n",
+            user.name()
         ));
         client.subscribe(&format!("_INBOX.{connection}.*"), None, None);
         Ok(client)
@@ -212,13 +219,15 @@ impl Client {
             let mut history = self.history.borrow_mut();
             let published = history.tick();
             let message = history.messages.len();
+            let versions = (history.rules.done, None);
             let payload = payload(message, padding);
             history.messages.push(MessageRecord {
                 connection: self.connection,
                 subject: subject.to_owned(),
                 published,
                 confirmed: false,
-                is_request: reply.is_some(),
+                versions,
+                reply: reply.map(str::to_owned),
                 cause,
                 no_responders: 0,
                 size: payload.len(),
@@ -420,7 +429,7 @@ impl Client {
             history.violations.push("a PONG nobody asked for".to_owned());
             return;
         };
-        let connection = self.connection;
+        let (connection, begun) = (self.connection, history.rules.begun);
         for record in history
             .subscriptions
             .iter_mut()
@@ -439,6 +448,7 @@ impl Client {
             .filter(|message| message.connection == connection)
         {
             message.confirmed = true;
+            message.versions.1.get_or_insert(begun);
         }
         drop(history);
         let waker = self.pong_waker.take();
@@ -458,7 +468,9 @@ impl Client {
             return;
         };
         let record = &history.messages[message];
-        if record.subject != subject || payload(message, 0).len() > body.len() || record.size != body.len() {
+        let subjects = history.subjects_in(record, self.user);
+        let is_known = subjects.iter().flatten().any(|known| known == subject);
+        if !is_known || payload(message, 0).len() > body.len() || record.size != body.len() {
             let what = format!("message {message} changed on its way: {subject} {text:?}");
             history.violations.push(what);
         }

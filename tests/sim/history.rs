@@ -5,6 +5,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::rules::{subject_in, User};
+
 /// A point of the history: events before it are smaller.
 pub(crate) type At = u64;
 
@@ -15,8 +17,22 @@ pub(crate) struct History {
     pub connections: Vec<ConnectionRecord>,
     pub subscriptions: Vec<SubscriptionRecord>,
     pub messages: Vec<MessageRecord>,
+    pub rules: RulesProgress,
     /// What no server may ever do, found while reading.
     pub violations: Vec<String>,
+}
+
+/// Versions of the rules: the last that is in force for certain, and the last that may be.
+#[derive(Clone, Copy)]
+pub(crate) struct RulesProgress {
+    pub done: u64,
+    pub begun: u64,
+}
+
+impl Default for RulesProgress {
+    fn default() -> Self {
+        Self { done: 1, begun: 1 }
+    }
 }
 
 /// Clones are the same history.
@@ -24,6 +40,7 @@ pub(crate) type SharedHistory = Rc<RefCell<History>>;
 
 /// One connection of a client.
 pub(crate) struct ConnectionRecord {
+    pub user: User,
     pub echo: bool,
     /// When the client knew that it was over, for whatever reason.
     pub ended: Option<At>,
@@ -66,7 +83,10 @@ pub(crate) struct MessageRecord {
     pub published: At,
     /// A PONG came that was asked for after it: the server has routed it.
     pub confirmed: bool,
-    pub is_request: bool,
+    /// Versions of the rules it may have met; no end while it is not confirmed.
+    pub versions: (u64, Option<u64>),
+    /// Where answers go.
+    pub reply: Option<String>,
     /// The request it answers.
     pub cause: Option<usize>,
     pub no_responders: u32,
@@ -78,6 +98,24 @@ impl History {
     pub(crate) fn tick(&mut self) -> At {
         self.events += 1;
         self.events
+    }
+
+    /// Under which subject a message comes to the account of `to`, for each version of the rules it may have met.
+    pub(crate) fn subjects_in(&self, message: &MessageRecord, to: User) -> Vec<Option<String>> {
+        let from = self.connections[message.connection].user;
+        let cause = message.cause.map(|cause| &self.messages[cause]);
+        let reply = cause.and_then(|cause| cause.reply.as_deref());
+        let (first, last) = message.versions;
+        // Two versions in a row are all there is.
+        let last = last.unwrap_or(self.rules.begun).min(first + 1);
+        let subject = |version| subject_in(version, from, &message.subject, reply, to);
+        (first..=last).map(subject).collect()
+    }
+
+    /// Whether a message is an answer of a service of another account, as seen by `to`: the first one may come.
+    pub(crate) fn is_answer_across(&self, message: &MessageRecord, to: User) -> bool {
+        let from = self.connections[message.connection].user;
+        message.subject.starts_with("_R_.") && from.account() != to.account()
     }
 
     /// A connection is over.

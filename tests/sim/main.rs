@@ -9,6 +9,7 @@ mod checks;
 mod client;
 mod history;
 mod reload;
+mod rules;
 mod run;
 #[cfg(sabotage)]
 mod sabotage;
@@ -22,7 +23,8 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::ExitCode;
 
 /// Hits a long run must have seen: a fault or a bound that never happens is not tested.
-const MUST_HIT: [&str; 44] = [
+const MUST_HIT: [&str; 49] = [
+    "answered_by_service",
     "auto_unsubscribed",
     "bell_delay",
     "bell_rung",
@@ -34,10 +36,13 @@ const MUST_HIT: [&str; 44] = [
     "bound_payload_size",
     "bound_pending_size",
     "bound_write_deadline",
+    "came_by_service",
+    "came_by_stream",
     "client_reset",
     "connect_refused",
     "connections_lost",
     "credit_exhausted",
+    "denied",
     "hand_on",
     "hand_on_of_request",
     "held_by_partition",
@@ -59,6 +64,7 @@ const MUST_HIT: [&str; 44] = [
     "producer_stalled",
     "received",
     "reset",
+    "rules_applied",
     "seeds",
     "settings_changed",
     "shard_held",

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pinion_shard::io::simulated::{Dice, SimIo, SimWorld, Unfinished};
@@ -11,8 +12,9 @@ use pinion_shard::proto::CloseReason;
 use pinion_tests::simulated_server::PORT;
 
 use super::checks::{check, Forgiven};
-use super::history::History;
+use super::history::{History, SharedHistory};
 use super::reload::{self, Strictest};
+use super::rules::{denied_in, rules_after, User};
 use super::script::{play, Character, Stage};
 use super::server::Server;
 
@@ -46,6 +48,8 @@ pub(crate) fn run(seed: u64, prepare: impl FnOnce(&SimWorld)) -> Outcome {
         is_calm: Rc::new(Cell::new(false)),
         present: Rc::default(),
         running: Rc::new(Cell::new(0)),
+        is_mixed: dice.one_in(2),
+        next_rules: next_rules(&server, &history),
     };
     let client_hosts: Vec<_> = (0..2).map(|_| world.add_host()).collect();
     for number in 0..dice.size(2, 6) {
@@ -103,6 +107,41 @@ pub(crate) fn run(seed: u64, prepare: impl FnOnce(&SimWorld)) -> Outcome {
         hits,
         wrong,
     }
+}
+
+/// Puts the next version of the rules in force, one version at a time: what the history knows of it.
+fn next_rules(server: &Server, history: &SharedHistory) -> Rc<dyn Fn()> {
+    let (shards, history) = (server.shards.clone(), Rc::clone(history));
+    Rc::new(move || {
+        let progress = history.borrow().rules;
+        if progress.begun != progress.done {
+            return;
+        }
+        history.borrow_mut().rules.begun += 1;
+        let (shards, history) = (shards.clone(), Rc::clone(&history));
+        // Any shard may be told.
+        let told = usize::try_from(progress.begun).expect("few versions") % shards.len();
+        let teller = Rc::clone(&shards[told]);
+        let home = Rc::clone(&teller);
+        home.spawn(Queue::Control, async move {
+            let rules = Arc::new(rules_after(Some(&teller.rules())));
+            if !teller.apply_rules(&rules).await {
+                // The server stops.
+                return;
+            }
+            let mut history = history.borrow_mut();
+            history.rules.done += 1;
+            let done = history.rules.done;
+            for shard in &shards {
+                if shard.rules().version() != done {
+                    let (id, version) = (shard.id().0, shard.rules().version());
+                    let what =
+                        format!("rules {done} are said to be in force, and shard {id} obeys {version}");
+                    history.violations.push(what);
+                }
+            }
+        });
+    })
 }
 
 /// Storm, calm, and the last PING of everyone.
@@ -173,10 +212,16 @@ fn unexpected_closes(server: &Server, history: &History, strictest: Strictest) -
         }
     }
     for (number, connection) in history.connections.iter().enumerate() {
+        let may_be_denied = |error: &str| {
+            let denied = [1, 2].map(denied_in);
+            let text = |subject: &str| format!("Permissions Violation for Publish to \"{subject}\"");
+            connection.user == User::Restricted && denied.iter().any(|subject| error.contains(&text(subject)))
+        };
         for error in &connection.errors {
             let is_deserved = match error.as_str() {
                 "-ERR 'maximum connections exceeded'" => strictest.limits_connections,
                 "-ERR 'Maximum Payload Violation'" => connection.largest > strictest.payload_size,
+                error if may_be_denied(error) => true,
                 error => slow > 0 && error.contains("Slow Consumer"),
             };
             if !is_deserved {
@@ -238,6 +283,30 @@ fn hits(world: &SimWorld, server: &Server, history: &History) -> BTreeMap<&'stat
             closed.filter(|closed| closed.reason == reason).count() as u64,
         );
     }
+    add("rules_applied", history.rules.done - 1);
+    for record in &history.subscriptions {
+        let to = history.connections[record.connection].user;
+        for (message, _) in &record.received {
+            let message = &history.messages[*message];
+            let from = history.connections[message.connection].user;
+            match (from.account() == to.account(), from) {
+                (true, _) => {}
+                (false, User::Importer) => add("came_by_service", 1),
+                (false, _) if history.is_answer_across(message, to) => add("answered_by_service", 1),
+                (false, _) => add("came_by_stream", 1),
+            }
+        }
+    }
+    let denied = history
+        .connections
+        .iter()
+        .flat_map(|connection| &connection.errors);
+    add(
+        "denied",
+        denied
+            .filter(|error| error.contains("Permissions Violation"))
+            .count() as u64,
+    );
     add("messages", history.messages.len() as u64);
     add(
         "received",

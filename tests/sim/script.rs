@@ -9,9 +9,12 @@ use pinion_shard::io::simulated::SimIo;
 
 use super::client::{Client, Pace, Publication};
 use super::history::{matches, SharedHistory};
+use super::rules::{User, SERVICE};
 
 const SUBJECTS: [&str; 6] = ["a", "b", "a.x", "b.x", "a.y.z", "c"];
-const PATTERNS: [&str; 10] = ["a", "b", "a.x", "b.x", "c", "*", "a.*", "*.x", "a.>", ">"];
+const PATTERNS: [&str; 12] = [
+    "a", "b", "a.x", "b.x", "c", "*", "a.*", "*.x", "a.>", ">", "imp.>", "imp.*.x",
+];
 const QUEUES: [&str; 2] = ["q1", "q2"];
 
 /// What the clients of a run share.
@@ -24,6 +27,10 @@ pub(crate) struct Stage {
     pub present: Rc<RefCell<Vec<Rc<Client>>>>,
     /// Scripts that have not ended.
     pub running: Rc<Cell<usize>>,
+    /// Clients are different users; else all are free ones of one account.
+    pub is_mixed: bool,
+    /// Puts the next version of the rules in force.
+    pub next_rules: Rc<dyn Fn()>,
 }
 
 /// How one client of a run behaves.
@@ -68,8 +75,29 @@ pub(crate) async fn play(io: SimIo, stage: Stage, character: Character) {
 }
 
 async fn connect(io: &SimIo, stage: &Stage, character: Character) -> Rc<Client> {
+    let users = [
+        User::Free,
+        User::Free,
+        User::Restricted,
+        User::Importer,
+        User::Importer,
+    ];
     loop {
-        match Client::connect(io, stage.address, &stage.history, character.pace, &stage.is_calm).await {
+        let user = if stage.is_mixed {
+            io.dice().pick(&users)
+        } else {
+            User::Free
+        };
+        match Client::connect(
+            io,
+            stage.address,
+            user,
+            &stage.history,
+            character.pace,
+            &stage.is_calm,
+        )
+        .await
+        {
             Ok(client) => {
                 stage.present.borrow_mut().push(Rc::clone(&client));
                 return client;
@@ -109,7 +137,10 @@ async fn act(
                 client.unsubscribe(subscriptions.swap_remove(index));
             }
         }
-        57..=77 => {
+        57 => {
+            (stage.next_rules)();
+        }
+        58..=77 => {
             client.sync().await;
             poke_others(io, stage, character, ">");
         }
@@ -165,6 +196,8 @@ fn publish(io: &SimIo, client: &Client, character: Character) {
 
 fn publish_to(io: &SimIo, client: &Client, character: Character, subject: &str) {
     let dice = io.dice();
+    let asks_across = client.user == User::Importer && dice.one_in(3);
+    let subject = if asks_across { SERVICE } else { subject };
     let padding = dice.size(0, character.padding_max);
     if dice.one_in(6) {
         client.request_with_new_inbox(subject, padding);
@@ -192,7 +225,7 @@ fn poke_others(io: &SimIo, stage: &Stage, character: Character, pattern: &str) {
         let other = &present[dice.index(present.len())];
         let fitting: Vec<&str> = SUBJECTS
             .into_iter()
-            .filter(|subject| matches(pattern, subject))
+            .filter(|subject| matches(pattern, subject) || matches(pattern, &format!("imp.{subject}")))
             .collect();
         publish_to(io, other, character, dice.pick(&fitting));
     }

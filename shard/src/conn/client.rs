@@ -6,10 +6,12 @@ use std::rc::Rc;
 use super::connection::{Connection, State};
 use super::serve::Admitted;
 use super::subscription::Subscription;
+use crate::io::Sabotage;
 use crate::proto::connect::PROTOCOL_ASYNC_INFO;
 use crate::proto::{writer, ClientError, CloseReason, Info, Op, Sub, Unsub};
 use crate::router::Publication;
 use crate::runtime::Shard;
+use crate::subject::mapping::Selected;
 use crate::subject::{is_valid_literal, token_count};
 
 /// The queue group servers use among themselves; clients may not.
@@ -88,6 +90,32 @@ impl Shard {
         if connection.is_pedantic.get() && !is_valid_literal(publication.subject) {
             self.send_error(connection, &ClientError::InvalidPublishSubject);
         }
+        if connection.account.borrow().has_mappings.get() {
+            self.publish_mapped(connection, publication);
+        } else {
+            self.publish_permitted(connection, publication);
+        }
+    }
+
+    /// Publishes to what the account's mappings make of the subject: permissions are asked about that.
+    fn publish_mapped(&self, connection: &Rc<Connection>, publication: &Publication<'_>) {
+        let mut mapped = Vec::new();
+        let account = connection.account();
+        let selected = self.map_subject(&account, publication.subject, &mut mapped);
+        // Nobody can listen to the empty subject: what is dropped is checked and counted like the rest.
+        let subject = match selected {
+            Selected::Unmapped => publication.subject,
+            Selected::Mapped | Selected::Dropped => &mapped,
+        };
+        let mapped = Publication {
+            subject,
+            ..*publication
+        };
+        self.publish_permitted(connection, &mapped);
+    }
+
+    #[inline]
+    fn publish_permitted(&self, connection: &Rc<Connection>, publication: &Publication<'_>) {
         let (subject, reply) = (publication.subject, publication.reply);
         if matches!(subject.first(), Some(b'_' | b'$')) && self.is_refused(connection, subject) {
             self.deny_publish(connection, subject);
@@ -97,7 +125,7 @@ impl Shard {
             Some(permits) => !permits.may_publish(subject, self.batch_time()),
             None => false,
         };
-        if is_denied {
+        if is_denied && !self.io().sabotaged(Sabotage::LeakAPermission) {
             self.deny_publish(connection, subject);
             return;
         }
@@ -146,11 +174,7 @@ impl Shard {
     fn on_sub(&self, connection: &Rc<Connection>, sub: &Sub<'_>) {
         connection.note_activity(self.batch_time());
         let (subject, queue) = (sub.subject, sub.queue);
-        let is_permitted = match &*connection.permits.borrow() {
-            Some(permits) => permits.permissions().may_subscribe(subject, queue),
-            None => true,
-        };
-        if queue == Some(SYSTEM_GROUP) || !is_permitted {
+        if queue == Some(SYSTEM_GROUP) || !connection.may_subscribe(subject, queue) {
             self.deny_subscribe(connection, sub);
             return;
         }
@@ -183,12 +207,14 @@ impl Shard {
             delivered: Cell::new(0),
             delivered_max: Cell::new(0),
             is_filtered: Cell::new(connection.must_filter(sub.subject, sub.queue)),
+            shadow: None,
             is_live: Cell::new(true),
         });
         let Ok(change) = connection.account.borrow().subscribe(&subscription) else {
             return false;
         };
         self.tell_interest(change);
+        self.begin_shadows(&connection.account(), &subscription);
         connection
             .subscriptions
             .borrow_mut()

@@ -191,6 +191,14 @@ impl Connection {
         self.denial.borrow().clone()
     }
 
+    /// Whether it may subscribe.
+    pub(crate) fn may_subscribe(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        let permits = self.permits.borrow();
+        permits
+            .as_ref()
+            .is_none_or(|permits| permits.permissions().may_subscribe(subject, queue))
+    }
+
     /// Whether messages to an allowed subscription must be looked at before they are delivered.
     pub(crate) fn must_filter(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
         let permits = self.permits.borrow();

@@ -6,6 +6,7 @@
 mod admit;
 mod client;
 mod connection;
+mod imports;
 mod nonce;
 mod outbound;
 mod permits;
@@ -20,4 +21,5 @@ pub use connection::{Connection, State, Traffic};
 pub use outbound::{Flush, Outbound};
 pub use pool::BufferPool;
 pub(crate) use serve::serve;
+pub(crate) use subscription::Shadow;
 pub use subscription::{Subscriber, SubscriberKey, Subscription};

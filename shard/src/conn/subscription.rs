@@ -3,9 +3,12 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Connection;
+use crate::account::Account;
 use crate::ids::ShardId;
+use crate::rules::StreamRoute;
 use crate::sublist::Entry;
 
 /// What a client subscribed to.
@@ -26,8 +29,20 @@ pub struct Subscription {
     pub delivered_max: Cell<u64>,
     /// Some messages it matches may be denied: each is looked at before it is delivered.
     pub(crate) is_filtered: Cell<bool>,
+    /// It stands in another account's list for one of its connection's own.
+    pub(crate) shadow: Option<Box<Shadow>>,
     /// It is in the list.
     pub is_live: Cell<bool>,
+}
+
+/// What makes a subscription in the list of an exporting account: it delivers to a subscription of the importing one.
+pub(crate) struct Shadow {
+    /// Whose messages they become.
+    pub(crate) of: Rc<Subscription>,
+    /// The exporting account.
+    pub(crate) account: Rc<Account>,
+    /// How subjects become those of the importing account.
+    pub(crate) route: Arc<StreamRoute>,
 }
 
 /// One entry of a subscription list.

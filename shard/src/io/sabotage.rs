@@ -57,6 +57,12 @@ pub enum Sabotage {
     ServeTheClosed,
     /// A closed connection keeps its subscriptions.
     KeepSubscriptions,
+    /// What a client may not publish is published.
+    LeakAPermission,
+    /// New rules reach the shard that was told of them and no other.
+    ApplyRulesOnOneShardOnly,
+    /// New rules count as in force before every shard obeys them.
+    AnswerReloadEarly,
     /// A commit is acknowledged before its write returned.
     AckBeforeSync,
     /// A start writes under the epoch of the one before.
@@ -69,7 +75,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// Those of the mesh.
-    pub const MESH: [Sabotage; 25] = [
+    pub const MESH: [Sabotage; 28] = [
         Sabotage::SkipALane,
         Sabotage::FlushBeforeInterest,
         Sabotage::DataBeforeInterest,
@@ -95,6 +101,9 @@ impl Sabotage {
         Sabotage::HandOnWithoutTheRequest,
         Sabotage::ServeTheClosed,
         Sabotage::KeepSubscriptions,
+        Sabotage::LeakAPermission,
+        Sabotage::ApplyRulesOnOneShardOnly,
+        Sabotage::AnswerReloadEarly,
     ];
 
     /// Those of the storage engine.

@@ -15,6 +15,7 @@ const FLAG_HAND_ON: u8 = 2;
 const FLAG_ANSWER: u8 = 4;
 const FLAG_REPLY: u8 = 8;
 const FLAG_HEADERS: u8 = 16;
+const FLAG_SERVICE: u8 = 32;
 
 /// A message on its way to another shard.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,8 @@ pub struct Message<'a> {
     pub plain: bool,
     /// Looks for a queue member only: another shard could not deliver it.
     pub hand_on: bool,
+    /// It came into the account by a service import.
+    pub is_from_service: bool,
     /// The origin wants to know when nobody got it. Not 0: the number of its open request. What this
     /// envelope asks for, [`Message::parts`], is answered for by who takes it.
     pub request: u32,
@@ -173,6 +176,7 @@ pub(crate) fn append_message<'g>(
         (message.request != 0, FLAG_ANSWER),
         (message.reply.is_some(), FLAG_REPLY),
         (message.header_size.is_some(), FLAG_HEADERS),
+        (message.is_from_service, FLAG_SERVICE),
     ] {
         if set {
             flags |= flag;
@@ -281,6 +285,7 @@ impl<'a> Iterator for Envelopes<'a> {
                     origin_shard: head.origin_shard,
                     plain: head.flags & FLAG_PLAIN != 0,
                     hand_on: head.flags & FLAG_HAND_ON != 0,
+                    is_from_service: head.flags & FLAG_SERVICE != 0,
                     request: if head.flags & FLAG_ANSWER != 0 {
                         head.request
                     } else {
@@ -321,6 +326,7 @@ mod tests {
             origin_shard: 3,
             plain: true,
             hand_on: false,
+            is_from_service: true,
             request: 5,
             visited: 0b101,
             subject: b"a.b",

@@ -18,6 +18,7 @@ pub mod ops;
 pub mod parser;
 pub mod proxy;
 pub mod quote;
+mod request_info;
 pub mod verb;
 pub mod writer;
 
@@ -29,4 +30,5 @@ pub use json::{JsonError, SubjectPermission};
 pub use kind::ConnKind;
 pub use ops::{Hpub, Op, Pub, RemoteSub, RemoteUnsub, RoutedMsg, Sub, Unsub};
 pub use parser::{FirstOp, Limits, ParseError, Parser, Step, NO_LIMIT};
+pub use request_info::{RequestInfo, REQUEST_INFO};
 pub use verb::Verb;

@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use crate::conn::{Connection, Subscription};
-use crate::ids::ConnectionId;
+use crate::conn::{Connection, Shadow, Subscription};
+use crate::ids::{AccountId, ConnectionId};
 use crate::io::Sabotage;
+use crate::mesh::Message;
 use crate::proto::writer;
 use crate::runtime::Shard;
 
@@ -21,9 +22,44 @@ pub struct Inbound<'a> {
     pub message: &'a [u8],
     /// Who published it.
     pub origin: ConnectionId,
+    /// On which shard.
+    pub origin_shard: u16,
+    /// It came into this account by a service import: streams that the account exports do not carry it on.
+    pub is_from_service: bool,
 }
 
-impl Inbound<'_> {
+impl<'a> Inbound<'a> {
+    /// A message from another shard.
+    pub(super) fn of(envelope: &Message<'a>) -> Inbound<'a> {
+        Inbound {
+            subject: envelope.subject,
+            reply: envelope.reply,
+            header_size: envelope.header_size,
+            message: envelope.message,
+            origin: envelope.origin,
+            origin_shard: envelope.origin_shard,
+            is_from_service: envelope.is_from_service,
+        }
+    }
+
+    /// The message for the plain subscriptions of another shard.
+    pub(super) fn envelope(&self, account: AccountId, request: u32) -> Message<'a> {
+        Message {
+            account,
+            origin: self.origin,
+            origin_shard: self.origin_shard,
+            plain: true,
+            hand_on: false,
+            is_from_service: self.is_from_service,
+            request,
+            visited: 0,
+            subject: self.subject,
+            reply: self.reply,
+            header_size: self.header_size,
+            message: self.message,
+        }
+    }
+
     fn append(&self, out: &mut Vec<u8>, sid: &[u8], with_headers: bool) {
         match self.header_size {
             None => writer::msg(out, self.subject, sid, self.reply, self.message),
@@ -44,6 +80,9 @@ impl Shard {
     /// Delivers to one subscription; `false`: it does not take the message.
     #[inline]
     pub(super) fn deliver(&self, subscription: &Rc<Subscription>, message: &Inbound<'_>) -> bool {
+        if let Some(shadow) = &subscription.shadow {
+            return self.deliver_imported(shadow, message);
+        }
         let connection = &subscription.connection;
         if !subscription.is_live.get()
             || !connection.is_open()
@@ -74,6 +113,20 @@ impl Shard {
             self.relieve(connection);
         }
         true
+    }
+
+    /// Delivers a message of another account's stream, under the subject it has here.
+    fn deliver_imported(&self, shadow: &Shadow, message: &Inbound<'_>) -> bool {
+        if message.is_from_service {
+            return false;
+        }
+        let mut subject = Vec::new();
+        shadow.route.rewrite(message.subject, &mut subject);
+        let imported = Inbound {
+            subject: &subject,
+            ..*message
+        };
+        self.deliver(&shadow.of, &imported)
     }
 
     #[inline]

@@ -4,10 +4,13 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use super::service::services;
 use crate::account::Account;
 use crate::conn::Subscriber;
 use crate::ids::AccountId;
+use crate::rules::ServiceRoute;
 use crate::sublist::MatchResult;
 
 /// A remembered answer of a subscription list.
@@ -16,6 +19,8 @@ pub(crate) struct LastMatch {
     account: Option<AccountId>,
     subject: Vec<u8>,
     result: Option<Rc<MatchResult<Subscriber>>>,
+    /// The service imports that take the subject, and of which rules of the account they are.
+    services: Option<(u64, Rc<[Arc<ServiceRoute>]>)>,
 }
 
 impl LastMatch {
@@ -37,6 +42,27 @@ impl LastMatch {
         last.subject.clear();
         last.subject.extend_from_slice(subject);
         last.result = Some(Rc::clone(&result));
+        last.services = None;
         result
+    }
+
+    /// The service imports of the account that take the subject [`LastMatch::find`] was just asked for.
+    pub(crate) fn services(
+        last: &RefCell<LastMatch>,
+        account: &Account,
+        subject: &[u8],
+    ) -> Rc<[Arc<ServiceRoute>]> {
+        let mut last = last.borrow_mut();
+        if last.subject != subject || last.account != Some(account.id) {
+            return services(account, subject);
+        }
+        match &last.services {
+            Some((count, known)) if *count == account.rules_count.get() => Rc::clone(known),
+            _ => {
+                let found = services(account, subject);
+                last.services = Some((account.rules_count.get(), Rc::clone(&found)));
+                found
+            }
+        }
     }
 }

@@ -12,8 +12,11 @@ mod last_match;
 mod publish;
 mod remote;
 mod requests;
+mod service;
+mod service_replies;
 
 pub use deliver::Inbound;
 pub(crate) use last_match::LastMatch;
 pub(crate) use publish::Publication;
 pub(crate) use requests::OpenRequests;
+pub(crate) use service_replies::ServiceReplies;

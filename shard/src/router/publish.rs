@@ -6,10 +6,11 @@ use super::deliver::{is_behind, Inbound};
 use super::last_match::LastMatch;
 use crate::account::Account;
 use crate::conn::{Connection, Subscriber};
+use crate::ids::{AccountId, ConnectionId};
 use crate::io::Sabotage;
-use crate::mesh::{shards_of, Message};
+use crate::mesh::{append_message, shards_of, Message};
 use crate::runtime::Shard;
-use crate::sublist::QueueMatch;
+use crate::sublist::{MatchResult, QueueMatch};
 
 /// What a publication asks of the router.
 #[derive(Clone, Copy)]
@@ -20,83 +21,160 @@ pub(crate) struct Publication<'a> {
     pub(crate) message: &'a [u8],
 }
 
+impl<'a> Publication<'a> {
+    /// The message as it goes to subscriptions.
+    pub(super) fn inbound(&self, origin: ConnectionId, origin_shard: u16) -> Inbound<'a> {
+        Inbound {
+            subject: self.subject,
+            reply: self.reply,
+            header_size: self.header_size,
+            message: self.message,
+            origin,
+            origin_shard,
+            is_from_service: false,
+        }
+    }
+}
+
+/// What the walk over a match came to on this shard, and what is left for others.
+pub(super) struct Spread<'r> {
+    /// Somebody here got it.
+    pub(super) delivered: bool,
+    /// Shards with plain interest, bits.
+    remote: u64,
+    /// Queue groups whose picked member is on another shard.
+    picked: Vec<(usize, &'r [u8])>,
+}
+
+impl Spread<'_> {
+    fn targets(&self) -> u64 {
+        let picked = self.picked.iter();
+        picked.fold(self.remote, |bits, (shard, _)| bits | 1 << shard)
+    }
+
+    /// The plain subscriptions of a shard get it, whether it has interest or not.
+    pub(super) fn add_plain(&mut self, shard: usize) {
+        self.remote |= 1 << shard;
+    }
+
+    /// Parts that go to other shards.
+    pub(super) fn parts(&self) -> u32 {
+        self.remote.count_ones() + Message::parts(false, self.picked.len())
+    }
+}
+
 impl Shard {
     /// Routes what `connection` published to everyone who wants it.
     pub(crate) fn publish(&self, connection: &Rc<Connection>, publication: &Publication<'_>) {
         let account = connection.account.borrow();
+        if account.has_services.get() || Self::is_service_reply(publication.subject) {
+            let account = Rc::clone(&account);
+            self.publish_across(connection, &account, publication);
+            return;
+        }
         let result = LastMatch::find(&connection.last_match, &account, publication.subject);
-        let message = Inbound {
-            subject: publication.subject,
-            reply: publication.reply,
-            header_size: publication.header_size,
-            message: publication.message,
-            origin: connection.id,
-        };
-        let mut delivered = false;
-        let mut remote = 0u64;
-        for entry in &result.plain {
-            match entry {
-                Subscriber::Local(subscription) => {
-                    if self.deliver(subscription, &message) {
-                        delivered = true;
-                        self.note_behind(connection, &subscription.connection);
-                    }
-                }
-                Subscriber::Remote { shard, .. } => remote |= 1 << shard.index(),
-            }
-        }
-        let mut picked = Vec::new();
-        for queue in &result.queues {
-            match self.pick_member(queue, &message) {
-                Pick::Delivered => delivered = true,
-                Pick::Shard(shard) => picked.push((shard, &*queue.name)),
-                Pick::Nobody => {}
-            }
-        }
-        let targets = picked.iter().fold(remote, |bits, (shard, _)| bits | 1 << shard);
-        if targets == 0 {
-            if !delivered {
+        let message = publication.inbound(connection.id, self.id().0);
+        let spread = self.spread(&result, &message, Some(connection));
+        let parts = spread.parts();
+        if parts == 0 {
+            if !spread.delivered {
                 self.nobody(connection, &account, publication);
             }
             return;
         }
-        let wants_answer = !delivered && publication.reply.is_some() && connection.no_responders.get();
-        let request = if wants_answer {
-            self.open_request(remote.count_ones() + Message::parts(false, picked.len()))
-        } else {
-            0
+        let wants_answer = !spread.delivered && publication.reply.is_some() && connection.no_responders.get();
+        let request = if wants_answer { self.open_request(parts) } else { 0 };
+        self.cross(&spread, account.id, &message, request, Some(connection));
+    }
+
+    /// Delivers to the subscriptions of this shard and picks a member of each queue group.
+    #[inline]
+    pub(super) fn spread<'r>(
+        &self,
+        result: &'r MatchResult<Subscriber>,
+        message: &Inbound<'_>,
+        publisher: Option<&Rc<Connection>>,
+    ) -> Spread<'r> {
+        let mut spread = Spread {
+            delivered: false,
+            remote: 0,
+            picked: Vec::new(),
         };
-        for target in shards_of(targets) {
+        for entry in &result.plain {
+            match entry {
+                Subscriber::Local(subscription) => {
+                    if self.deliver(subscription, message) {
+                        spread.delivered = true;
+                        if let Some(publisher) = publisher {
+                            self.note_behind(publisher, &subscription.connection);
+                        }
+                    }
+                }
+                Subscriber::Remote { shard, .. } => spread.remote |= 1 << shard.index(),
+            }
+        }
+        for queue in &result.queues {
+            match self.pick_member(queue, message) {
+                Pick::Delivered => spread.delivered = true,
+                Pick::Shard(shard) => spread.picked.push((shard, &*queue.name)),
+                Pick::Nobody => {}
+            }
+        }
+        spread
+    }
+
+    /// Sends the rest to the other shards, once to each.
+    pub(super) fn cross(
+        &self,
+        spread: &Spread<'_>,
+        account: AccountId,
+        message: &Inbound<'_>,
+        request: u32,
+        publisher: Option<&Rc<Connection>>,
+    ) {
+        for target in shards_of(spread.targets()) {
             let envelope = Message {
-                account: account.id,
-                origin: connection.id,
-                origin_shard: self.id().0,
-                plain: remote & 1 << target != 0,
-                hand_on: false,
-                request,
+                plain: spread.remote & 1 << target != 0,
                 // Not this shard: its members were not asked, and one of them may be all that is left when
                 // the picked one is gone.
                 visited: u64::from(self.io().sabotaged(Sabotage::NeverHandBack)) << self.id().index(),
-                subject: publication.subject,
-                reply: publication.reply,
-                header_size: publication.header_size,
-                message: publication.message,
+                ..message.envelope(account, request)
             };
-            let groups = picked
+            let groups = spread
+                .picked
                 .iter()
                 .filter(move |(shard, _)| *shard == target)
                 .map(|(_, name)| *name);
-            self.mesh().send_message(target, &envelope, groups);
-            if self.mesh().is_blocked(target) {
-                connection
-                    .blocked_on
-                    .set(connection.blocked_on.get() | 1 << target);
-            }
+            self.send_groups(publisher, target, &envelope, groups);
+        }
+    }
+
+    /// A publisher whose target has no room is not read for a while; what answers mesh input is bounded by the overflow.
+    fn send_groups<'g>(
+        &self,
+        publisher: Option<&Rc<Connection>>,
+        target: usize,
+        envelope: &Message<'_>,
+        groups: impl Iterator<Item = &'g [u8]> + Clone,
+    ) {
+        let Some(publisher) = publisher else {
+            self.mesh()
+                .send_answer(target, |out| append_message(out, envelope, groups));
+            return;
+        };
+        self.mesh().send_message(target, envelope, groups);
+        if self.mesh().is_blocked(target) {
+            publisher.blocked_on.set(publisher.blocked_on.get() | 1 << target);
         }
     }
 
     /// Nobody got the message: a requester that asked for it is told.
-    fn nobody(&self, connection: &Rc<Connection>, account: &Account, publication: &Publication<'_>) {
+    pub(super) fn nobody(
+        &self,
+        connection: &Rc<Connection>,
+        account: &Account,
+        publication: &Publication<'_>,
+    ) {
         if let (Some(reply), true) = (publication.reply, connection.no_responders.get()) {
             self.send_no_responders(connection, account, publication.subject, reply);
         }

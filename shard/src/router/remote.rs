@@ -39,15 +39,11 @@ impl Shard {
             self.answer_nobody(envelope, Message::parts(envelope.plain, groups.count()));
             return;
         };
-        let message = Inbound {
-            subject: envelope.subject,
-            reply: envelope.reply,
-            header_size: envelope.header_size,
-            message: envelope.message,
-            origin: envelope.origin,
-        };
+        let message = Inbound::of(envelope);
         let result = LastMatch::find(self.mesh_match(), &account, envelope.subject);
-        let mut delivered = false;
+        let mut delivered = envelope.plain
+            && Self::is_service_reply(envelope.subject)
+            && self.receive_answer(&account, envelope);
         if envelope.plain {
             for entry in &result.plain {
                 if let Subscriber::Local(subscription) = entry {

@@ -29,6 +29,8 @@ pub(crate) struct OpenRequests {
 
 /// A request in a single part needs no entry: its one answer decides.
 const SINGLE: u32 = u32::MAX;
+/// Stands for a number of parts that is not known yet.
+const UNSETTLED: u32 = u32::MAX;
 
 impl OpenRequests {
     /// Keeps `max` at most.
@@ -59,6 +61,12 @@ impl OpenRequests {
         (self.first + last, is_full)
     }
 
+    /// The parts of a request that has just been opened.
+    fn settle(&mut self, request: u32, parts: u32) {
+        let at = request - self.first;
+        self.waiting[at as usize] = parts;
+    }
+
     /// Nobody got these parts; `true`: they were the last.
     fn answer(&mut self, request: u32, parts: u32) -> bool {
         if request == SINGLE {
@@ -86,6 +94,16 @@ impl Shard {
         request
     }
 
+    /// As [`Shard::open_request`], before it is known in how many parts it goes out: [`Shard::settle_request`] says so.
+    pub(super) fn begin_request(&self) -> u32 {
+        self.open_request(UNSETTLED)
+    }
+
+    /// So many parts of a request went out; `None`: somebody got it already.
+    pub(super) fn settle_request(&self, request: u32, parts: Option<u32>) {
+        self.requests().borrow_mut().settle(request, parts.unwrap_or(0));
+    }
+
     /// Nobody got `parts` of the request of `origin`, a connection of this shard.
     pub(super) fn not_delivered(
         &self,
@@ -100,6 +118,7 @@ impl Shard {
         }
         if let Some(connection) = self.connection(origin) {
             let account = connection.account();
+            let (subject, reply) = &self.close_chain(subject, reply);
             self.send_no_responders(&connection, &account, subject, reply);
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::exports::Exports;
 use super::imports::Imports;
 use super::permissions::Permissions;
+use super::routes::{ServiceRoute, StreamRoute};
 use crate::ids::AccountId;
 use crate::subject::mapping::Mappings;
 
@@ -94,6 +95,10 @@ pub struct AccountRules {
     pub exports: Exports,
     /// What it takes, as written.
     pub imports: Imports,
+    /// Its service imports, compiled.
+    pub service_routes: Box<[Arc<ServiceRoute>]>,
+    /// Its stream imports, compiled.
+    pub stream_routes: Box<[Arc<StreamRoute>]>,
     /// What becomes of published subjects.
     pub mappings: Mappings,
     /// For users without permissions of their own.

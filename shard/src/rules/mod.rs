@@ -18,6 +18,7 @@ mod grant;
 mod imports;
 mod patterns;
 mod permissions;
+mod routes;
 mod snapshot;
 
 pub use account_rules::{AccountCounts, AccountLimits, AccountRules, AccountSpec};
@@ -30,4 +31,5 @@ pub use grant::{ConnectionType, ConnectionTypes, Grant, Identity, UserLimits};
 pub use imports::{Imports, ServiceImport, StreamImport};
 pub use patterns::{Pattern, PatternSet};
 pub use permissions::{AllowDeny, PermissionSpec, Permissions, PermissionsError, ResponsePermission};
+pub use routes::{ServiceRoute, StreamRoute, IMPORT_DEPTH_MAX};
 pub use snapshot::{Accounts, ImportFault, Rules, RulesError, RulesSpec, GLOBAL_NAME, SYSTEM_NAME};

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use super::account_rules::{AccountCounts, AccountRules, AccountSpec};
 use super::authenticator::{Authenticator, Everyone};
+use super::imports::{ServiceImport, StreamImport};
+use super::routes::{leads_back, ServiceRoute, StreamRoute};
 use crate::ids::AccountId;
+use crate::subject::transform::TransformError;
 
 /// The name of the account where users without an account live.
 pub const GLOBAL_NAME: &str = "$G";
@@ -66,6 +69,10 @@ pub enum ImportFault {
     UnknownAccount,
     /// The account exports no such subject, or not to this account.
     NotAuthorized,
+    /// Its subjects do not fit each other.
+    Subject(TransformError),
+    /// It leads back to an account it came through, or through more than [`super::IMPORT_DEPTH_MAX`].
+    Cycle,
 }
 
 impl std::fmt::Display for RulesError {
@@ -83,10 +90,12 @@ impl std::fmt::Display for RulesError {
                     f,
                     "account {account:?} cannot import {kind} {subject:?} from {from:?}: "
                 )?;
-                f.write_str(match fault {
-                    ImportFault::UnknownAccount => "there is no such account",
-                    ImportFault::NotAuthorized => "it is not exported to this account",
-                })
+                match fault {
+                    ImportFault::UnknownAccount => f.write_str("there is no such account"),
+                    ImportFault::NotAuthorized => f.write_str("it is not exported to this account"),
+                    ImportFault::Subject(error) => error.fmt(f),
+                    ImportFault::Cycle => f.write_str("import forms a cycle"),
+                }
             }
         }
     }
@@ -164,16 +173,28 @@ impl Rules {
                 limits: account.limits,
                 exports: account.exports,
                 imports: account.imports,
+                service_routes: Box::default(),
+                stream_routes: Box::default(),
                 mappings: account.mappings,
                 default_permissions: account.default_permissions,
                 counts,
             };
-            accounts.insert(id, Arc::new(compiled));
+            accounts.insert(id, compiled);
         }
-        let named = |name: &str| by_name.get(name).map(|id| &accounts[id]);
-        for account in accounts.values() {
-            check_imports(account, named)?;
+        let mut routes = BTreeMap::new();
+        for (id, importer) in &accounts {
+            let named = |name: &str| by_name.get(name).map(|id| &accounts[id]);
+            routes.insert(*id, ImportCompiler { importer, named }.routes()?);
         }
+        check_cycles(&accounts, &routes)?;
+        let accounts = accounts
+            .into_iter()
+            .map(|(id, mut account)| {
+                let compiled = routes.remove(&id).unwrap_or_default();
+                (account.service_routes, account.stream_routes) = (compiled.services, compiled.streams);
+                (id, Arc::new(account))
+            })
+            .collect();
         let authenticator = authenticator(&Accounts { by_name: &by_name });
         Ok(Rules {
             version: previous.map_or(1, |rules| rules.version + 1),
@@ -222,36 +243,96 @@ impl Rules {
     }
 }
 
-/// Every import names an account that exports to the importer.
-fn check_imports<'a>(
-    importer: &AccountRules,
-    named: impl Fn(&str) -> Option<&'a Arc<AccountRules>>,
-) -> Result<(), RulesError> {
-    let check = |kind, account: &str, subject: &str, is_admitted: &dyn Fn(&AccountRules) -> bool| {
-        let fault = match named(account) {
-            None => ImportFault::UnknownAccount,
-            Some(exporter) if !is_admitted(exporter) => ImportFault::NotAuthorized,
-            Some(_) => return Ok(()),
-        };
-        Err(RulesError::Import {
-            account: importer.name.to_string(),
+/// Compiles the imports of an account.
+struct ImportCompiler<'a, F> {
+    importer: &'a AccountRules,
+    named: F,
+}
+
+impl<'a, F: Fn(&str) -> Option<&'a AccountRules>> ImportCompiler<'a, F> {
+    fn error(&self, kind: &'static str, from: &str, subject: &str, fault: ImportFault) -> RulesError {
+        RulesError::Import {
+            account: self.importer.name.to_string(),
             kind,
-            from: account.to_owned(),
+            from: from.to_owned(),
             subject: subject.to_owned(),
             fault,
-        })
-    };
-    for import in &importer.imports.services {
-        check("service", &import.account, &import.subject, &|exporter| {
-            let export = exporter.exports.service(&import.subject);
-            export.is_some_and(|export| export.access.admits(&importer.name, import.is_activated))
-        })?;
+        }
     }
-    for import in &importer.imports.streams {
-        check("stream", &import.account, &import.subject, &|exporter| {
-            let export = exporter.exports.stream(&import.subject);
-            export.is_some_and(|export| export.access.admits(&importer.name, import.is_activated))
-        })?;
+
+    fn service(&self, import: &ServiceImport) -> Result<Arc<ServiceRoute>, RulesError> {
+        let error = |fault| self.error("service", &import.account, &import.subject, fault);
+        let exporter = (self.named)(&import.account).ok_or_else(|| error(ImportFault::UnknownAccount))?;
+        let export = exporter.exports.service(&import.subject);
+        if !export.is_some_and(|export| export.access.admits(&self.importer.name, import.is_activated)) {
+            return Err(error(ImportFault::NotAuthorized));
+        }
+        let route = ServiceRoute::compile(import, exporter);
+        route
+            .map(Arc::new)
+            .map_err(|fault| error(ImportFault::Subject(fault)))
+    }
+
+    fn stream(&self, import: &StreamImport) -> Result<Arc<StreamRoute>, RulesError> {
+        let error = |fault| self.error("stream", &import.account, &import.subject, fault);
+        let exporter = (self.named)(&import.account).ok_or_else(|| error(ImportFault::UnknownAccount))?;
+        let export = exporter.exports.stream(&import.subject);
+        if !export.is_some_and(|export| export.access.admits(&self.importer.name, import.is_activated)) {
+            return Err(error(ImportFault::NotAuthorized));
+        }
+        let route = StreamRoute::compile(import, exporter);
+        route
+            .map(Arc::new)
+            .map_err(|fault| error(ImportFault::Subject(fault)))
+    }
+
+    fn routes(&self) -> Result<Routes, RulesError> {
+        let imports = &self.importer.imports;
+        Ok(Routes {
+            services: imports
+                .services
+                .iter()
+                .map(|import| self.service(import))
+                .collect::<Result<_, _>>()?,
+            streams: imports
+                .streams
+                .iter()
+                .map(|import| self.stream(import))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+#[derive(Default)]
+struct Routes {
+    services: Box<[Arc<ServiceRoute>]>,
+    streams: Box<[Arc<StreamRoute>]>,
+}
+
+/// Refuses imports that lead back to an account they came through.
+fn check_cycles(
+    accounts: &BTreeMap<AccountId, AccountRules>,
+    routes: &BTreeMap<AccountId, Routes>,
+) -> Result<(), RulesError> {
+    for (id, account) in accounts {
+        let own = &routes[id];
+        let error = |kind, from: &str, subject: &str| RulesError::Import {
+            account: account.name.to_string(),
+            kind,
+            from: from.to_owned(),
+            subject: subject.to_owned(),
+            fault: ImportFault::Cycle,
+        };
+        for (import, route) in account.imports.services.iter().zip(&own.services) {
+            if leads_back(*id, route, |id| &*routes[&id].services) {
+                return Err(error("service", &import.account, &import.subject));
+            }
+        }
+        for (import, route) in account.imports.streams.iter().zip(&own.streams) {
+            if leads_back(*id, route, |id| &*routes[&id].streams) {
+                return Err(error("stream", &import.account, &import.subject));
+            }
+        }
     }
     Ok(())
 }

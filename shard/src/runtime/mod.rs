@@ -5,6 +5,7 @@
 //! Not here: what an operation does (`conn`), who gets a message (`router`).
 
 mod accept;
+mod apply_rules;
 mod ask;
 mod flush;
 mod histogram;

@@ -19,7 +19,7 @@ use crate::ids::{AccountId, ConnectionId, ShardId};
 use crate::io::{Gate, Io, Listener, Sabotage, Time, WallTime};
 use crate::mesh::{InterestChange, Mesh};
 use crate::proto::{CloseReason, Connect};
-use crate::router::{LastMatch, OpenRequests};
+use crate::router::{LastMatch, OpenRequests, ServiceReplies};
 use crate::rules::{Denial, Rules};
 
 /// What a shard counted of itself.
@@ -133,6 +133,8 @@ pub struct Shard {
     shards: Shards,
     settings: RefCell<Arc<Settings>>,
     rules: RefCell<Arc<Rules>>,
+    /// The next version of the rules: its accounts are known, and not obeyed yet.
+    prepared: RefCell<Option<Arc<Rules>>>,
     accounts: RefCell<BTreeMap<AccountId, Rc<Account>>>,
     pub(super) connections: RefCell<BTreeMap<ConnectionId, Rc<Connection>>>,
     pub(super) closed: RefCell<VecDeque<Rc<ClosedConnection>>>,
@@ -153,6 +155,8 @@ pub struct Shard {
     pub(super) timers: Timers,
     pub(super) remote_stalls: RefCell<Vec<RemoteStall>>,
     requests: RefCell<OpenRequests>,
+    /// Answers that services of other accounts owe.
+    service_replies: RefCell<ServiceReplies>,
     /// The last subject of a message from another shard, and who gets it here.
     mesh_match: RefCell<LastMatch>,
     next_subscription: Cell<u64>,
@@ -203,12 +207,14 @@ impl Shard {
             mailbox,
         } = parts;
         let open_requests = mesh.size().open_requests;
+        let service_replies = ServiceReplies::new(mesh.id(), &io);
         let shard = Rc::new(Self {
             io,
             mesh,
             shards,
             settings: RefCell::new(settings),
             rules: RefCell::new(rules),
+            prepared: RefCell::default(),
             accounts: RefCell::default(),
             connections: RefCell::default(),
             closed: RefCell::default(),
@@ -225,6 +231,7 @@ impl Shard {
             timers: Timers::default(),
             remote_stalls: RefCell::default(),
             requests: RefCell::new(OpenRequests::new(open_requests)),
+            service_replies: RefCell::new(service_replies),
             mesh_match: RefCell::default(),
             next_subscription: Cell::new(1),
             gate: Gate::default(),
@@ -301,6 +308,10 @@ impl Shard {
         &self.mesh_match
     }
 
+    pub(crate) fn service_replies(&self) -> &RefCell<ServiceReplies> {
+        &self.service_replies
+    }
+
     pub(crate) fn requests(&self) -> &RefCell<OpenRequests> {
         &self.requests
     }
@@ -322,12 +333,38 @@ impl Shard {
 
     #[cold]
     fn make_account(&self, id: AccountId) -> Option<Rc<Account>> {
-        let rules = self.rules.borrow().account(id).cloned()?;
+        let prepared = || self.prepared.borrow().as_ref()?.account(id).cloned();
+        let rules = self.rules.borrow().account(id).cloned().or_else(prepared)?;
         let caches_matches = self.settings.borrow().caches_matches;
         let account = Account::new(rules, self.io.entropy(), self.mesh.shard_count(), caches_matches);
         let account = Rc::new(account);
         self.accounts.borrow_mut().insert(id, Rc::clone(&account));
         Some(account)
+    }
+
+    /// A version of the rules will be in force soon: its accounts are known from now on.
+    pub(super) fn prepare_rules(&self, rules: &Arc<Rules>) {
+        *self.prepared.borrow_mut() = Some(Arc::clone(rules));
+    }
+
+    /// Puts the prepared version in force; `false`: there is none.
+    pub(super) fn take_prepared(&self) -> bool {
+        let Some(rules) = self.prepared.take() else {
+            return false;
+        };
+        let before = self.rules.replace(rules);
+        assert!(
+            before.version() < self.rules.borrow().version(),
+            "versions count up"
+        );
+        true
+    }
+
+    /// Drops accounts that are not in the rules any more. No connection is bound to one.
+    pub(super) fn forget_accounts(&self) {
+        let rules = self.rules.borrow();
+        let mut accounts = self.accounts.borrow_mut();
+        accounts.retain(|id, _| rules.account(*id).is_some());
     }
 
     /// The accounts this shard has to do with, by number.
@@ -520,6 +557,7 @@ impl Shard {
         let change = connection.account.borrow().unsubscribe(subscription);
         self.tell_interest(change);
         connection.subscriptions.borrow_mut().remove(&subscription.sid);
+        self.end_shadows(&connection.account(), subscription);
     }
 
     pub(crate) fn note_remote_stall(&self, shard: u16, publisher: ConnectionId, consumer: &Rc<Connection>) {

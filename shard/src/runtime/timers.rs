@@ -79,6 +79,7 @@ impl Shard {
                     self.schedule(&connection);
                 }
             }
+            self.service_replies().borrow_mut().expire(now);
             self.end_batch();
             let first = self.timers.due.borrow().first_key_value().map(|((at, _), _)| *at);
             let first = first.unwrap_or(Time(u64::MAX));

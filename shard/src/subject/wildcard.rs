@@ -1,12 +1,12 @@
-//! Which subject a pattern matches, which pattern covers another, and which two could meet.
+//! Which subject a pattern matches, which pattern covers another, which two could meet, and where.
 //!
-//! Owns: these three relations over whole subjects, without allocation. Not here: many patterns at once (`sublist`).
+//! Owns: these relations over whole subjects; those that answer yes or no do not allocate. Not here: many patterns at once (`sublist`).
 //! [`matches`] is the relation of delivery: the subject's tokens are text even where they read `*` or `>`.
 //! [`is_subset`] and [`collides`] compare patterns. They keep two habits of the peer that stored configurations may
 //! lean on: a pattern token that merely starts with `*` (such as `*x`) covers any token in `is_subset`, and in
 //! `collides` two patterns meet at a token as soon as one side starts with `*` or `>`.
 
-use super::{first_token, is_literal, token_count, tokens, ANY_TOKEN, REST};
+use super::{first_token, is_literal, token_count, tokens, Tokens, ANY_TOKEN, REST, SEPARATOR};
 
 /// What is left after a pattern ran along a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,39 @@ pub fn collides(one: &[u8], other: &[u8]) -> bool {
             (Some(&(ANY_TOKEN | REST)), _) | (_, Some(&(ANY_TOKEN | REST))) => true,
             _ => a == b,
         })
+}
+
+/// The pattern of the literal subjects that match both patterns; `None`: there is none.
+pub fn intersection(one: &[u8], other: &[u8]) -> Option<Vec<u8>> {
+    let mut common = Vec::with_capacity(one.len().max(other.len()));
+    let (mut ones, mut others) = (tokens(one), tokens(other));
+    loop {
+        let (a, b) = match (ones.next(), others.next()) {
+            (None, None) => {
+                common.pop();
+                return Some(common);
+            }
+            (Some([REST]), Some(b)) => return Some(append_rest(common, b, others)),
+            (Some(a), Some([REST])) => return Some(append_rest(common, a, ones)),
+            (Some(a), Some(b)) => (a, b),
+            _ => return None,
+        };
+        match (a, b) {
+            ([ANY_TOKEN], token) | (token, [ANY_TOKEN]) => common.extend_from_slice(token),
+            _ if a == b => common.extend_from_slice(a),
+            _ => return None,
+        }
+        common.push(SEPARATOR);
+    }
+}
+
+fn append_rest(mut common: Vec<u8>, first: &[u8], rest: Tokens<'_>) -> Vec<u8> {
+    common.extend_from_slice(first);
+    for token in rest {
+        common.push(SEPARATOR);
+        common.extend_from_slice(token);
+    }
+    common
 }
 
 /// Also true for a `>` in the middle, which is no valid pattern, but the peer compares those too.

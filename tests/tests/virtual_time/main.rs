@@ -4,7 +4,9 @@
 //! server's timers. Not here: bad weather and many seeds (`tests/sim`), real sockets (the other tests).
 
 mod requests;
+mod rules;
 mod stage;
+mod users;
 
 use std::future::Future as _;
 use std::rc::Rc;

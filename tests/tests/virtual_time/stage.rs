@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -50,11 +51,21 @@ impl Stage {
 
     /// Starts a server of `shard_count` shards in a world that does what `plan` says.
     pub(crate) fn start_in(plan: Plan, shard_count: usize, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_with(plan, shard_count, Rules::open(), change)
+    }
+
+    /// Starts a server of `shard_count` shards that obeys `rules`.
+    pub(crate) fn start_with(
+        plan: Plan,
+        shard_count: usize,
+        rules: Rules,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let world = SimWorld::with_plan(1, plan);
         let mut settings = default_settings();
         change(&mut settings);
         let size = MeshSize::default();
-        let server = SimulatedServer::start(&world, shard_count, size, settings, Rules::open());
+        let server = SimulatedServer::start(&world, shard_count, size, settings, rules);
         let client_host = world.add_host();
         let SimulatedServer {
             host, shards, handle, ..
@@ -119,6 +130,31 @@ impl Stage {
         client.send("CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"protocol\":1}\r\n");
         self.pass(MOMENT);
         client
+    }
+
+    /// A client that has sent CONNECT with a user and the password `pw`.
+    pub(crate) fn user(&self, name: &str) -> Rc<Client> {
+        let client = self.connect();
+        client.send(&format!(
+            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"protocol\":1,\"user\":\"{name}\",\"pass\":\"pw\"}}\r\n"
+        ));
+        self.pass(MOMENT);
+        client
+    }
+
+    /// Puts new rules in force, asked for by the first shard; returns when it says that they are.
+    pub(crate) fn apply(&self, rules: Rules) {
+        let (shard, rules, is_done) = (
+            Rc::clone(&self.shards[0]),
+            Arc::new(rules),
+            Rc::new(Cell::new(false)),
+        );
+        let done = Rc::clone(&is_done);
+        self.shards[0].spawn(Queue::Control, async move {
+            done.set(shard.apply_rules(&rules).await);
+        });
+        let applied = self.world.run_until(Duration::from_secs(1), || is_done.get());
+        applied.expect("rules are in force within a second");
     }
 
     /// When the answer to a PING that is sent now comes, measured from now; for at most a second.
