@@ -19,6 +19,10 @@ use crate::io::Time;
 
 /// How late a time out may be.
 const SLACK: Duration = Duration::from_millis(10);
+/// How long the task sleeps at most when nothing is due: virtual time, which goes on to whatever comes next, must not go on
+/// to its end.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
 /// The time outs of one shard.
 #[derive(Default)]
 pub(super) struct Timers {
@@ -82,7 +86,7 @@ impl Shard {
             self.service_replies().borrow_mut().expire(now);
             self.end_batch();
             let first = self.timers.due.borrow().first_key_value().map(|((at, _), _)| *at);
-            let first = first.unwrap_or(Time(u64::MAX));
+            let first = first.unwrap_or(Time(u64::MAX)).min(now + SLEEP_MAX);
             self.timers.first.set(first);
             let mut sleep = pin!(self
                 .io()
