@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
+use pinion_shard::conn::HandshakeFirst;
 use pinion_shard::ids::ShardId;
 use pinion_shard::io::uring::{start_shard_thread, ShardThread, ThreadPlan, UringBell, WorkerQueue, Workers};
 use pinion_shard::io::Bell;
@@ -155,6 +156,14 @@ impl Server {
             "Listening for client connections on {}",
             shown(&self.options.client.host, bound)
         );
+        if let Some(tls) = &self.options.tls {
+            tracing::info!("TLS required for client connections");
+            if tls.block.first == HandshakeFirst::Yes {
+                tracing::warn!(
+                    "Clients that are not using \"TLS Handshake First\" option will fail to connect"
+                );
+            }
+        }
         self.serve()?;
         let port = bound.port();
         tracing::info!("Try it: nats sub -s nats://127.0.0.1:{port} 'greet.*'   and   nats pub -s nats://127.0.0.1:{port} greet.joe hello");
@@ -305,7 +314,12 @@ fn start_shards(
         .map(|_| UringBell::new().map(Bell::Uring))
         .collect::<Result<_, _>>()
         .map_err(|error| format!("eventfd: {error}"))?;
-    let settings = Arc::new(shard_settings(options, identity));
+    let tls = options
+        .tls
+        .as_ref()
+        .map(|tls| crate::tls::settings(&tls.block, tls.allows_plain, &crate::cli::read_file))
+        .transpose()?;
+    let settings = Arc::new(shard_settings(options, identity, tls.map(Arc::new)));
     let Parts { plans, shards } = Parts::build(&bells, MeshSize::default(), &settings, rules);
     let (started, starts) = bounded(placement.shards);
     let base = now();
@@ -385,7 +399,7 @@ fn announce(settings: &Settings, identity: &Identity) {
 }
 
 /// What the system says, as Go writes it: `address already in use`.
-fn system_text(error: &std::io::Error) -> String {
+pub fn system_text(error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(code) => nix::errno::Errno::from_raw(code).desc().to_lowercase(),
         None => error.to_string(),

@@ -11,6 +11,7 @@ pub mod monitor;
 pub mod preflight;
 pub mod shard_settings;
 pub mod signals;
+pub mod tls;
 
 /// The release of the Go nats-server this one takes the place of; clients choose features by it.
 pub const PEER_VERSION: &str = "2.14.5";

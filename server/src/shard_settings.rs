@@ -1,5 +1,8 @@
 //! What the options mean to a shard.
 
+use std::sync::Arc;
+
+use pinion_shard::conn::TlsSettings;
 use pinion_shard::proto::Info;
 use pinion_shard::runtime::{Settings, WriteTimeout};
 
@@ -13,7 +16,7 @@ const CLIENT_PROTOCOL: i64 = 1;
 const JETSTREAM_API_LEVEL: i64 = 4;
 
 /// The snapshot the shards start with.
-pub fn shard_settings(options: &Options, identity: &Identity) -> Settings {
+pub fn shard_settings(options: &Options, identity: &Identity, tls: Option<Arc<TlsSettings>>) -> Settings {
     let limits = &options.limits;
     let headers = !options.protocol.no_headers;
     let count = |limit: i64| usize::try_from(limit).unwrap_or(0);
@@ -28,6 +31,9 @@ pub fn shard_settings(options: &Options, identity: &Identity) -> Settings {
             max_payload: limits.payload_size,
             api_lvl: JETSTREAM_API_LEVEL,
             xkey: identity.xkey.clone(),
+            tls_required: tls.as_ref().is_some_and(|tls| !tls.allows_plain),
+            tls_available: tls.as_ref().is_some_and(|tls| tls.allows_plain),
+            tls_verify: tls.as_ref().is_some_and(|tls| tls.verifies),
             ..Info::default()
         },
         control_line_size_max: i32::try_from(limits.control_line_size).unwrap_or(i32::MAX),
@@ -45,6 +51,7 @@ pub fn shard_settings(options: &Options, identity: &Identity) -> Settings {
             options::WriteTimeout::Default | options::WriteTimeout::Close => WriteTimeout::Close,
             options::WriteTimeout::Retry => WriteTimeout::Retry,
         },
+        tls,
         auth_timeout: Some(options.liveness.auth_timeout),
         stalls_producers: !options.protocol.no_fast_producer_stall,
         caches_matches: !options.protocol.no_sublist_cache,

@@ -207,8 +207,7 @@ fn version_and_name_of_the_program() {
 #[test]
 fn flags_that_are_not_built_are_refused() {
     for (line, name) in [
-        (&["--tls", "-p", "-1"][..], "--tls"),
-        (&["-js"], "--jetstream"),
+        (&["-js"][..], "--jetstream"),
         (&["--routes", "nats://u:s3cr3t@h:1"], "--routes"),
     ] {
         let seen = run(Path::new(PINION), line);

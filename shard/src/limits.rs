@@ -33,6 +33,10 @@ pub const OUTBOUND_PIECE_SIZE: usize = 64 * 1024;
 /// Pieces of work (password hashes) that one shard has done elsewhere at a time. Beyond: they wait for their turn, as long
 /// as the authentication timeout lets them.
 pub const OFFLOADS_OPEN_MAX: usize = 64;
+/// Bytes of a TLS handshake message that has not come as a whole. Beyond: the connection is closed.
+pub const UNFINISHED_RECORD_SIZE_MAX: usize = 128 * 1024;
+/// Bytes that were framed for a socket and wait for it; operations beyond wait unframed.
+pub const FRAMED_SIZE_MAX: usize = 256 * 1024;
 /// Closed connections whose details a shard keeps at most, whatever `max_closed_clients` asks for.
 pub const CLOSED_CONNECTIONS_MAX: usize = 100_000;
 /// How long a producer is held at most for one read because its consumers are behind.
@@ -46,4 +50,5 @@ pub const SERVICE_REPLIES_MAX: usize = 262_144;
 /// Accounts a request goes through by service imports. Beyond: nobody there gets it.
 pub const SERVICE_CHAIN_MAX: usize = 16;
 
+const _: () = assert!(UNFINISHED_RECORD_SIZE_MAX < READ_SIZE_MAX);
 const _: () = assert!(SHARDS_MAX <= u64::BITS as usize);

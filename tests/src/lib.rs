@@ -11,11 +11,13 @@
     reason = "tests drive real processes: deadlines need the clock, log capture needs a thread"
 )]
 
+pub mod certificates;
 pub mod escape;
 pub mod http;
 pub mod known_differences;
 pub mod notice;
 pub mod process;
+pub mod secure_wire;
 pub mod server;
 pub mod simulated_server;
 pub mod transcript;

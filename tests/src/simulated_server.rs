@@ -38,6 +38,7 @@ pub fn default_settings() -> Settings {
         ping_max: 2,
         write_deadline: Duration::from_secs(10),
         write_timeout: WriteTimeout::Close,
+        tls: None,
         auth_timeout: None,
         stalls_producers: true,
         closed_connections_max: 10_000,

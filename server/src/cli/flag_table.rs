@@ -204,7 +204,6 @@ const fn row(
     }
 }
 
-const PLAIN_TEXT: Status = Status::Refused("clients would connect without TLS");
 const ALONE: Status = Status::Refused("the server would stand alone");
 
 /// Every flag, in the order of the help text.
@@ -250,11 +249,11 @@ pub static FLAGS: &[FlagSpec] = {
     row(F::Pass, &["pass"], Text, S::Authorization, "password", "Password that clients must give", Effective),
     row(F::Auth, &["auth"], Text, S::Authorization, "token", "Token that clients must give", Effective),
 
-    row(F::Tls, &["tls"], Bool, S::Tls, "", "Serve TLS, ask clients for no certificate", PLAIN_TEXT),
-    row(F::TlsCert, &["tlscert"], Text, S::Tls, "file", "The server's certificate", PLAIN_TEXT),
-    row(F::TlsKey, &["tlskey"], Text, S::Tls, "file", "The key of that certificate", PLAIN_TEXT),
-    row(F::TlsVerify, &["tlsverify"], Bool, S::Tls, "", "Serve TLS and check the clients' certificates", PLAIN_TEXT),
-    row(F::TlsCaCert, &["tlscacert"], Text, S::Tls, "file", "Authority that signed the clients' certificates", PLAIN_TEXT),
+    row(F::Tls, &["tls"], Bool, S::Tls, "", "Serve TLS, ask clients for no certificate", Effective),
+    row(F::TlsCert, &["tlscert"], Text, S::Tls, "file", "The server's certificate", Effective),
+    row(F::TlsKey, &["tlskey"], Text, S::Tls, "file", "The key of that certificate", Effective),
+    row(F::TlsVerify, &["tlsverify"], Bool, S::Tls, "", "Serve TLS and check the clients' certificates", Effective),
+    row(F::TlsCaCert, &["tlscacert"], Text, S::Tls, "file", "Authority that signed the clients' certificates", Effective),
 
     row(F::Routes, &["routes"], Text, S::Cluster, "url,url", "Servers to connect to", ALONE),
     row(F::Cluster, &["cluster", "cluster_listen"], Text, S::Cluster, "url", "Listen for other servers; empty switches the cluster off", ALONE),
@@ -316,11 +315,6 @@ mod tests {
             [
                 "ms",
                 "js",
-                "tls",
-                "tlscert",
-                "tlskey",
-                "tlsverify",
-                "tlscacert",
                 "routes",
                 "cluster",
                 "cluster_name",
@@ -335,7 +329,7 @@ mod tests {
         );
         assert_eq!(
             with(|status| matches!(status, Status::Effective)).len(),
-            FLAGS.len() - 15
+            FLAGS.len() - 10
         );
     }
 }

@@ -10,8 +10,11 @@
 //!   an error found while reading shows the help text and exits with 0, any other error exits with 1
 //!   version, help, help_tls, words, signal, -t: looked at in this order
 
+use std::path::PathBuf;
+
 use super::flag_table::{self, FlagId, FlagSpec, Kind, Status};
 use super::go_syntax::{parse_bool, parse_int, quote};
+use crate::config::tls::{CertificateFiles, TlsBlock};
 use crate::log::Redacted;
 
 /// What the command line asks for.
@@ -159,6 +162,48 @@ pub struct TlsFlags {
     pub verify: Option<bool>,
     /// `--tlscacert`
     pub ca_cert: Option<String>,
+}
+
+impl TlsFlags {
+    /// The block they stand for, which takes the place of the file's; `None`: none of them asks for TLS.
+    pub fn block(&self) -> Option<TlsBlock> {
+        if !self.ask_for_tls() {
+            return None;
+        }
+        let path = |text: &Option<String>| PathBuf::from(text.as_deref().unwrap_or_default());
+        Some(TlsBlock {
+            certificates: vec![CertificateFiles {
+                cert_file: path(&self.cert),
+                key_file: path(&self.key),
+            }],
+            ca_file: self
+                .ca_cert
+                .as_ref()
+                .filter(|file| !file.is_empty())
+                .map(PathBuf::from),
+            verify: self.verify.unwrap_or(false),
+            ..TlsBlock::default()
+        })
+    }
+
+    /// Whether what they ask for is whole.
+    ///
+    /// # Errors
+    /// The peer's words for what is missing.
+    pub fn check(&self) -> Result<(), String> {
+        let is_missing = |text: &Option<String>| text.as_deref().unwrap_or_default().is_empty();
+        if self.ask_for_tls() && is_missing(&self.cert) {
+            return Err("TLS Server certificate must be present and valid".to_owned());
+        }
+        if self.ask_for_tls() && is_missing(&self.key) {
+            return Err("TLS Server private key must be present and valid".to_owned());
+        }
+        Ok(())
+    }
+
+    fn ask_for_tls(&self) -> bool {
+        self.enabled != Some(false) && *self != Self::default()
+    }
 }
 
 /// Other servers. The urls may hold passwords.

@@ -100,7 +100,7 @@ fn doctor(settings: &Settings) -> ExitCode {
 }
 
 /// The machine's files, for the configuration.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 

@@ -37,7 +37,9 @@ pub fn settle(flags: Flags, read: &dyn ReadFile, env: &dyn Env) -> Result<Settin
         raw = loaded.raw;
     }
     raw.merge(flags.to_raw());
+    flags.tls.check()?;
     let options = raw.resolve().map_err(|found| lines(&found))?;
+    crate::tls::check(&options, read)?;
     warnings.extend(flags.warnings.iter().cloned());
     Ok(Settings {
         options,
@@ -68,7 +70,7 @@ impl Flags {
             login,
             // Refused when they ask for something, so they have nothing to write.
             store: _,
-            tls: _,
+            tls,
             cluster: _,
             profile_port: _,
             warnings: _,
@@ -94,6 +96,8 @@ impl Flags {
             trace_verbose: log.trace_verbose,
             log_size_limit: log.size_limit,
             max_traced_msg_len: log.max_traced_msg_len,
+            tls: tls.block(),
+            tls_off: (tls.enabled == Some(false)).then_some(true),
             ..RawOptions::default()
         }
     }

@@ -94,7 +94,7 @@ pub fn help_tls() -> String {
          ca_file:   \"./certs/ca.pem\"\n        \
          verify:    true\n    \
          }\n\n\
-         This version of Pinion does not serve TLS yet and refuses to start with such a section.\n",
+         Without ca_file, verify trusts whom this machine trusts. docs/operating.md has more.\n",
     )
 }
 
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(help().matches("(not built yet)").count(), refused.count());
         let tls = help()
             .lines()
-            .find(|line| line.contains("--tlsverify"))
+            .find(|line| line.contains("--https_port"))
             .map(str::to_owned);
         assert!(tls.is_some_and(|line| line.ends_with("(not built yet)")));
     }

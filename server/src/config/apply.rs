@@ -14,6 +14,7 @@ use super::duration::{format_duration_ns, parse_duration_ns};
 use super::options::{Pin, WriteTimeout};
 use super::raw::{RawOptions, SHARDS_MAX};
 use super::table::{Key, Table};
+use super::tls;
 use super::value::{Map, Node, Value};
 use crate::log::Format;
 
@@ -39,6 +40,11 @@ pub fn apply(map: &Map, table: &Table) -> Applied {
     for Field { key, written, node } in reader.fields("", map) {
         if access::owns(key.path) {
             access::store(&mut reader, &key, written, node, &mut applied.raw);
+            applied.raw.origins.insert(key.path, node.at.clone());
+            continue;
+        }
+        if key.path == "tls" {
+            applied.raw.tls = tls::read(&mut reader, key.path, written, node);
             applied.raw.origins.insert(key.path, node.at.clone());
             continue;
         }
@@ -158,6 +164,7 @@ impl Setting<'_> {
             "write_deadline" => raw.write_deadline = Some(self.duration_or_seconds("write_deadline")?),
             "write_timeout" => raw.write_timeout = Some(self.write_timeout()?),
             "no_fast_producer_stall" => raw.no_fast_producer_stall = Some(self.boolean()?),
+            "allow_non_tls" => raw.allow_non_tls = Some(self.boolean()?),
             "no_header_support" => raw.no_header_support = Some(self.boolean()?),
             "disable_sublist_cache" => raw.disable_sublist_cache = Some(self.boolean()?),
             "lame_duck_duration" => raw.lame_duck_duration = Some(self.lame_duck_duration()?),

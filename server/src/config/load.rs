@@ -46,6 +46,10 @@ pub fn load(path: &Path, read: &dyn ReadFile, env: &dyn Env) -> Result<Loaded, V
                 let text = "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance";
                 diagnostics.push(Diagnostic::notice(at, text));
             }
+            if let Err(text) = crate::tls::check(&options, read) {
+                diagnostics.push(Diagnostic::error(raw.origins.get("tls").cloned(), text));
+                return Err(diagnostics);
+            }
             return Ok(Loaded {
                 raw,
                 options,

@@ -18,6 +18,7 @@ pub mod options;
 pub mod parser;
 pub mod raw;
 pub mod table;
+pub mod tls;
 pub mod value;
 
 pub use block::Written;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::access::Access;
 use super::raw::RawOptions;
+use super::tls::TlsBlock;
 use crate::log::Format;
 
 /// Every setting of a running server, valid and with defaults filled in.
@@ -30,6 +31,8 @@ pub struct Options {
     pub limits: Limits,
     /// When a connection counts as dead or too slow.
     pub liveness: Liveness,
+    /// TLS of the client port; `None`: connections are plain. Key `tls`.
+    pub tls: Option<TlsListen>,
     /// Switches of the client protocol and the router.
     pub protocol: Protocol,
     /// What is logged and where to.
@@ -118,6 +121,15 @@ pub struct Liveness {
     pub write_timeout: WriteTimeout,
     /// Time for CONNECT to arrive where credentials are required. Key `authorization.timeout`.
     pub auth_timeout: Duration,
+}
+
+/// TLS of the client port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsListen {
+    /// What is asked of it.
+    pub block: TlsBlock,
+    /// Clients may come without TLS. Key `allow_non_tls`.
+    pub allows_plain: bool,
 }
 
 /// Switches of the client protocol and the router.

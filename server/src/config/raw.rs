@@ -15,8 +15,9 @@ use super::diagnostic::{Diagnostic, Position};
 use super::duration::format_duration_ns;
 use super::options::{
     ClientListen, Cores, Identity, Limits, Liveness, LogOptions, MonitorListen, Operations, Options, Pin,
-    Protocol, WriteTimeout,
+    Protocol, TlsListen, WriteTimeout,
 };
+use super::tls::TlsBlock;
 use crate::log::{Format, Redacted};
 
 /// Address that clients connect to when none is written.
@@ -122,6 +123,12 @@ raw_options! {
     no_system_account: bool,
     /// `no_auth_user`; the empty text asks for none.
     no_auth_user: Arc<str>,
+    /// `tls`.
+    tls: TlsBlock,
+    /// `--tls=false`: the file's `tls` does not count.
+    tls_off: bool,
+    /// `allow_non_tls`.
+    allow_non_tls: bool,
     /// `no_header_support`.
     no_header_support: bool,
     /// `disable_sublist_cache`.
@@ -202,6 +209,14 @@ impl RawOptions {
                 write_timeout: self.write_timeout.unwrap_or_default(),
                 auth_timeout: non_zero_time(self.auth_timeout, DEFAULT_AUTH_TIMEOUT),
             },
+            tls: self
+                .tls
+                .clone()
+                .filter(|_| self.tls_off != Some(true))
+                .map(|block| TlsListen {
+                    block,
+                    allows_plain: self.allow_non_tls.unwrap_or(false),
+                }),
             protocol: Protocol {
                 no_headers: self.no_header_support.unwrap_or(false),
                 no_sublist_cache: self.disable_sublist_cache.unwrap_or(false),

@@ -332,12 +332,12 @@ mod tests {
     #[test]
     fn complaints_say_what_would_go_wrong() {
         let table = Table::new();
-        let tls = table.get("tls").unwrap();
+        let cluster = table.get("cluster").unwrap();
         assert_eq!(
-            tls.complaint(tls).unwrap(),
-            "tls is not supported by this version of Pinion, and without it connections would not be encrypted: \
+            cluster.complaint(cluster).unwrap(),
+            "cluster is not supported by this version of Pinion, and without it the server would stand alone: \
              remove it to start all the same"
         );
-        assert_eq!(table.get("port").unwrap().complaint(tls), None);
+        assert_eq!(table.get("port").unwrap().complaint(cluster), None);
     }
 }

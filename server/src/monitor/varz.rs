@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pinion_shard::io::WallTime;
 use serde::Serialize;
 
 use super::answer::{pretty, Answer};
@@ -62,6 +63,10 @@ struct Varz {
     go: &'static str,
     host: String,
     port: i64,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_required: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_verify: bool,
     max_connections: i64,
     #[serde(skip_serializing_if = "is_zero")]
     max_subscriptions: i64,
@@ -82,6 +87,8 @@ struct Varz {
     websocket: Absent,
     jetstream: Absent,
     tls_timeout: Number,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_cert_not_after: Option<String>,
     write_deadline: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
     write_timeout: &'static str,
@@ -124,6 +131,16 @@ struct Varz {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(on: &bool) -> bool {
+    !*on
+}
+
+/// A time of a certificate, which has whole seconds.
+fn seconds_text(seconds: u64) -> String {
+    time(WallTime(seconds.saturating_mul(1_000_000_000)))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }
@@ -152,6 +169,8 @@ pub(super) async fn varz(monitor: &Monitor) -> Answer {
         go: crate::RUNTIME_VERSION,
         host: settings.info.host.clone(),
         port: settings.info.port,
+        tls_required: settings.info.tls_required,
+        tls_verify: settings.info.tls_verify,
         max_connections: options.limits.connections,
         max_subscriptions: options.limits.subscriptions,
         ping_interval: nanos(options.liveness.ping_interval),
@@ -177,7 +196,16 @@ pub(super) async fn varz(monitor: &Monitor) -> Answer {
         mqtt: Absent {},
         websocket: Absent {},
         jetstream: Absent {},
-        tls_timeout: Number(TLS_TIMEOUT_SECONDS),
+        tls_timeout: Number(
+            settings
+                .tls
+                .as_ref()
+                .map_or(TLS_TIMEOUT_SECONDS, |tls| tls.handshake_timeout.as_secs_f64()),
+        ),
+        tls_cert_not_after: settings
+            .tls
+            .as_ref()
+            .and_then(|tls| Some(seconds_text(tls.not_after?))),
         write_deadline: nanos(options.liveness.write_deadline),
         write_timeout: match options.liveness.write_timeout {
             WriteTimeout::Default => "",

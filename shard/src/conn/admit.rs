@@ -216,10 +216,11 @@ impl Shard {
     /// What an authenticator is told of a connection.
     pub(crate) fn attempt<'a>(
         &self,
-        connection: &Connection,
+        connection: &'a Connection,
         connect: &'a Connect,
         nonce: &'a [u8],
     ) -> Attempt<'a> {
+        let tls = connection.tls_state();
         Attempt {
             connection: connection.id,
             connect,
@@ -227,8 +228,8 @@ impl Shard {
             peer: connection.peer(),
             kind: connection.kind,
             connection_type: ConnectionType::Standard,
-            certificates: &[],
-            is_tls: false,
+            certificates: tls.map_or(&[], |tls| tls.peer_certificates.as_slice()),
+            is_tls: tls.is_some(),
             wall: self.io().wall(),
         }
     }

@@ -260,6 +260,10 @@ impl Shard {
         if connection.payload_size_max.get() >= 0 {
             info.max_payload = connection.payload_size_max.get();
         }
+        if connection.is_tls_first() {
+            // Whatever others may do: this one came with TLS.
+            info.tls_required = true;
+        }
         info
     }
 

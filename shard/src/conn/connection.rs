@@ -4,24 +4,29 @@
 //! operation does (`client`), who gets a message (`router`).
 //! Memory: an idle connection holds this struct, its task and no buffer; see docs/ARCHITECTURE.md.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::admit::PendingDecision;
 use super::outbound::Outbound;
 use super::permits::Permits;
+use super::pieces::Flush;
+use super::pool::BufferPool;
 use super::subscription::Subscription;
+use super::transport::{Received, TlsState, Transport, TransportError};
 use crate::account::Account;
 use crate::ids::ConnectionId;
 use crate::io::{Stream, Time, WallTime};
 use crate::proto::{CloseReason, ConnKind, Connect};
 use crate::router::LastMatch;
 use crate::rules::{Denial, Grant};
+use crate::runtime::Shard;
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +92,12 @@ pub struct Connection {
     /// Subscriptions it may have.
     pub(crate) subscriptions_max: Cell<usize>,
     pub(crate) outbound: RefCell<Outbound>,
+    /// What lies between its bytes and its operations; `None`: nothing.
+    pub(crate) transport: RefCell<Option<Box<Transport>>>,
+    /// What its TLS handshake agreed on.
+    pub(crate) tls: OnceCell<Box<TlsState>>,
+    /// It began with the TLS handshake. JSON: `tls_first`.
+    pub(crate) is_tls_first: Cell<bool>,
     pub(crate) subscriptions: RefCell<BTreeMap<Box<[u8]>, Rc<Subscription>>>,
     pub(crate) last_match: RefCell<LastMatch>,
     pub(crate) connect: RefCell<Rc<Connect>>,
@@ -239,6 +250,86 @@ impl Connection {
     /// Bytes that wait to be written. JSON: `pending_bytes`.
     pub fn pending_size(&self) -> usize {
         self.outbound.borrow().pending_size()
+    }
+
+    /// Writes what the socket takes.
+    ///
+    /// # Errors
+    /// The connection is dead.
+    #[inline]
+    pub(crate) fn flush(&self, pool: &BufferPool) -> io::Result<Flush> {
+        let outbound = &mut *self.outbound.borrow_mut();
+        match &mut *self.transport.borrow_mut() {
+            None => outbound.pieces.flush(&self.stream, pool),
+            Some(transport) => transport.flush(outbound, &self.stream, pool),
+        }
+    }
+
+    /// Takes what the socket brought out of its records, see [`Transport::receive`]. What the transport answers leaves
+    /// at the end of the batch.
+    ///
+    /// # Errors
+    /// The connection is over once the answer is written.
+    pub(crate) fn receive(
+        self: &Rc<Self>,
+        shard: &Shard,
+        buffer: &mut [u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<Received, TransportError> {
+        let mut outbound = self.outbound.borrow_mut();
+        let mut transport = self.transport.borrow_mut();
+        let transport = transport.as_mut().expect("only framed connections are unframed");
+        let received = transport.receive(buffer, plain, &mut outbound, shard.pool());
+        if outbound.framed_size > 0 {
+            shard.touch_outbound(self, &mut outbound);
+        }
+        received
+    }
+
+    /// Writes some of what is pending, or waits until the socket takes something; 0: there is nothing to write.
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, pool: &BufferPool) -> Poll<io::Result<usize>> {
+        let outbound = &mut *self.outbound.borrow_mut();
+        match &mut *self.transport.borrow_mut() {
+            None if outbound.pieces.size() == 0 => Poll::Ready(Ok(0)),
+            None => {
+                let written = std::task::ready!(self.stream.poll_write(cx, outbound.pieces.front()))?;
+                outbound.pieces.advance(written, pool);
+                Poll::Ready(Ok(written))
+            }
+            Some(transport) => transport.poll_write(outbound, &self.stream, pool, cx),
+        }
+    }
+
+    /// Writes what can still be written of a connection that is being closed.
+    ///
+    /// # Errors
+    /// The connection is dead.
+    pub(crate) fn write_last(&self, pool: &BufferPool) -> io::Result<()> {
+        let outbound = &mut *self.outbound.borrow_mut();
+        match &mut *self.transport.borrow_mut() {
+            None => outbound.pieces.flush(&self.stream, pool).map(drop),
+            Some(transport) => transport.write_last(outbound, &self.stream, pool),
+        }
+    }
+
+    /// Drops everything that waits to be written.
+    pub(crate) fn clear_outbound(&self, pool: &BufferPool) {
+        let outbound = &mut *self.outbound.borrow_mut();
+        outbound.pieces.clear(pool);
+        outbound.framed_size = 0;
+        if let Some(transport) = &mut *self.transport.borrow_mut() {
+            transport.clear(pool);
+        }
+    }
+
+    /// What its TLS handshake agreed on; `None`: there was none.
+    pub fn tls_state(&self) -> Option<&TlsState> {
+        self.tls.get().map(AsRef::as_ref)
+    }
+
+    /// Whether it began with the TLS handshake.
+    pub fn is_tls_first(&self) -> bool {
+        self.is_tls_first.get()
     }
 
     /// When it was accepted.

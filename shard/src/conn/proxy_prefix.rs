@@ -43,21 +43,26 @@ impl fmt::Display for PrefixError {
 /// Bytes of one read of the prefix; what comes behind it stays small.
 const READ_SIZE: usize = 512;
 
-pub(super) async fn read(shard: &Shard, stream: &Stream) -> Result<Prefix, PrefixError> {
+/// `early`: what was read already.
+pub(super) async fn read(shard: &Shard, stream: &Stream, early: Vec<u8>) -> Result<Prefix, PrefixError> {
     let late = async {
         shard.io().sleep(Duration::from_millis(READ_TIMEOUT_MS)).await;
         Err(PrefixError::Late)
     };
-    or(pin!(read_whole(stream)), pin!(late)).await
+    or(pin!(read_whole(stream, early)), pin!(late)).await
 }
 
-async fn read_whole(stream: &Stream) -> Result<Prefix, PrefixError> {
+async fn read_whole(stream: &Stream, early: Vec<u8>) -> Result<Prefix, PrefixError> {
     let mut parser = Box::new(ProxyParser::new());
-    let mut buffer = vec![0; READ_SIZE];
+    let mut size = early.len();
+    let mut buffer = early;
+    buffer.resize(size.max(READ_SIZE), 0);
     loop {
-        let size = poll_fn(|cx| stream.poll_read(cx, &mut buffer))
-            .await
-            .map_err(|_| PrefixError::Ended)?;
+        if size == 0 {
+            size = poll_fn(|cx| stream.poll_read(cx, &mut buffer))
+                .await
+                .map_err(|_| PrefixError::Ended)?;
+        }
         if size == 0 {
             return Err(PrefixError::Ended);
         }
@@ -68,7 +73,7 @@ async fn read_whole(stream: &Stream) -> Result<Prefix, PrefixError> {
                 return Ok(Prefix { source: None, rest });
             }
             Err(error) => return Err(PrefixError::Bad(error)),
-            Ok(ProxyStep::More) => {}
+            Ok(ProxyStep::More) => size = 0,
             Ok(ProxyStep::Done { consumed, header }) => {
                 let source = match header {
                     ProxyHeader::Proxied { source, .. } => Some(source),

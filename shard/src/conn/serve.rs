@@ -4,7 +4,7 @@
 //! it; a connection that waits holds no buffer. What could not be parsed yet because the shard it feeds
 //! had no credit waits in `backlog`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use super::connection::{Connection, State};
 use super::nonce::new_nonce;
-use super::proxy_prefix;
+use super::opening::Opening;
+use super::transport::Received;
 use crate::ids::{AccountId, ConnectionId};
 use crate::io::{Point, Sabotage, Stream};
 use crate::limits;
@@ -36,9 +37,11 @@ enum Batch {
 /// Serves a connection to its end. `is_over`: the server has all connections it may have.
 pub(crate) async fn serve(shard: Rc<Shard>, stream: Stream, id: ConnectionId, is_over: bool) {
     let connection = shard.open(stream, id);
-    let is_proxied = shard.settings().proxy_protocol;
-    // The address of the proxy is nobody's business: INFO names none before the prefix came.
-    shard.send_first_info(&connection, !is_proxied);
+    let opening = Opening::of(&shard);
+    if !opening.is_tls_first() {
+        // The address of the proxy is nobody's business: INFO names none before the prefix came.
+        shard.send_first_info(&connection, !opening.is_proxied);
+    }
     if is_over {
         tracing::error!(
             "{} - maximum connections exceeded: there are {:?} already",
@@ -53,23 +56,13 @@ pub(crate) async fn serve(shard: Rc<Shard>, stream: Stream, id: ConnectionId, is
     }
     shard.end_batch();
     let mut early = Vec::new();
-    if is_proxied && !is_over {
-        match proxy_prefix::read(&shard, &connection.stream).await {
-            Ok(prefix) => {
-                connection
-                    .peer
-                    .set(prefix.source.unwrap_or(connection.peer.get()));
-                early = prefix.rest;
-            }
-            Err(error) => {
-                tracing::warn!(
-                    "Error reading PROXY protocol header from {}: {error}",
-                    connection.stream.peer_addr()
-                );
-                shard.close(&connection, CloseReason::ProtocolViolation);
-            }
+    if !opening.is_plain() && !is_over {
+        match Box::pin(opening.run(&shard, &connection)).await {
+            Ok(bytes) => early = bytes,
+            Err(reason) => shard.close(&connection, reason),
         }
     }
+    shard.start_times(&connection);
     let mut parser = new_parser(&shard, &connection);
     let reason = read_loop(&shard, &connection, &mut parser, early).await;
     shard.close(&connection, reason);
@@ -157,7 +150,13 @@ fn poll_batch(
         return Poll::Pending;
     }
     let mut buffer = shard.read_buffer().borrow_mut();
-    let size = match connection.stream.poll_read(cx, &mut buffer) {
+    let held = connection
+        .transport
+        .borrow()
+        .as_ref()
+        .map(|transport| transport.held_size());
+    let room = &mut buffer[held.unwrap_or(0)..];
+    let size = match connection.stream.poll_read(cx, room) {
         Poll::Pending => return Poll::Pending,
         Poll::Ready(Ok(0)) => return Poll::Ready(Batch::End(CloseReason::ClientClosed)),
         Poll::Ready(Ok(size)) => size,
@@ -176,7 +175,10 @@ fn poll_batch(
     }
     let now = shard.begin_batch();
     let messages_before = connection.in_msgs.get();
-    let batch = parse_batch(shard, connection, parser, &buffer[..size], backlog);
+    let batch = match held {
+        None => parse_batch(shard, connection, parser, &buffer[..size], backlog),
+        Some(held) => unframe_batch(shard, connection, parser, &mut buffer[..held + size], backlog),
+    };
     if connection.in_msgs.get() != messages_before {
         connection.note_activity(now);
     }
@@ -184,6 +186,31 @@ fn poll_batch(
     shard.end_batch();
     shard.count_batch_time(now);
     Poll::Ready(batch)
+}
+
+/// Takes a batch out of its records, then parses and routes it.
+fn unframe_batch(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    parser: &mut Parser,
+    buffer: &mut [u8],
+    backlog: &mut Vec<u8>,
+) -> Batch {
+    let mut plain = shard.unframed().borrow_mut();
+    plain.clear();
+    let received = connection.receive(shard, buffer, &mut plain);
+    // What came whole before a mistake counts.
+    let batch = parse_batch(shard, connection, parser, &plain, backlog);
+    plain.shrink_to(limits::READ_SIZE_MAX);
+    match (batch, received) {
+        (Batch::More, Ok(Received::More)) => Batch::More,
+        (Batch::More, Ok(Received::Last)) => Batch::End(CloseReason::ClientClosed),
+        (Batch::More, Err(error)) => {
+            tracing::debug!("{} - Read error: {error}", connection.label());
+            Batch::End(CloseReason::ReadError)
+        }
+        (end, _) => end,
+    }
 }
 
 /// Parses and routes `bytes`; what must wait for credit goes to `backlog`.
@@ -333,17 +360,11 @@ impl Shard {
         let account = self
             .account(AccountId::GLOBAL)
             .expect("the global account is always there");
-        let (needs_credentials, wants_nonce) = {
-            let rules = self.rules_ref();
-            let authenticator = rules.authenticator();
-            (authenticator.requires_credentials(), authenticator.wants_nonce())
-        };
-        let nonce = if wants_nonce {
+        let nonce = if self.rules_ref().authenticator().wants_nonce() {
             new_nonce(self.io())
         } else {
             Box::default()
         };
-        let auth_timeout = self.settings_ref().auth_timeout.filter(|_| needs_credentials);
         let connection = Rc::new(Connection {
             id,
             kind: ConnKind::Client,
@@ -361,6 +382,9 @@ impl Shard {
             payload_size_max: Cell::new(self.settings_ref().payload_size_max),
             subscriptions_max: Cell::new(usize::MAX),
             outbound: RefCell::default(),
+            transport: RefCell::default(),
+            tls: OnceCell::new(),
+            is_tls_first: Cell::new(false),
             subscriptions: RefCell::default(),
             last_match: RefCell::default(),
             connect: RefCell::default(),
@@ -385,7 +409,7 @@ impl Shard {
             pings_out: Cell::new(0),
             next_ping: Cell::new(None),
             write_due: Cell::new(None),
-            connect_due: Cell::new(auth_timeout.map(|timeout| now + timeout)),
+            connect_due: Cell::new(None),
             expires_due: Cell::new(None),
             timer_at: Cell::new(None),
             blocked_on: Cell::new(0),
@@ -396,9 +420,21 @@ impl Shard {
         });
         self.add_connection(&connection);
         tracing::debug!("{} - Client connection created", connection.label());
-        self.schedule_first_ping(&connection);
         self.bind_fresh(&connection);
         connection
+    }
+
+    /// The connection is open for operations: its times run.
+    fn start_times(&self, connection: &Rc<Connection>) {
+        if !connection.is_open() {
+            return;
+        }
+        let needs_credentials = self.rules_ref().authenticator().requires_credentials();
+        let timeout = self.settings_ref().auth_timeout.filter(|_| needs_credentials);
+        connection
+            .connect_due
+            .set(timeout.map(|timeout| self.io().now() + timeout));
+        self.schedule_first_ping(connection);
     }
 
     /// Tells the client what is wrong and closes its connection.

@@ -71,11 +71,7 @@ impl Shard {
         if !connection.is_open() || connection.outbound.borrow().has_writer {
             return;
         }
-        let flushed = connection
-            .outbound
-            .borrow_mut()
-            .flush(&connection.stream, self.pool());
-        match flushed {
+        match connection.flush(self.pool()) {
             Ok(Flush::Done) => {}
             Ok(Flush::Blocked) => self.start_writer(connection),
             Err(error) => self.write_failed(connection, &error),
@@ -91,11 +87,7 @@ impl Shard {
     /// the batch, and is closed as a slow consumer if that does not help.
     pub(crate) fn relieve(&self, connection: &Rc<Connection>) {
         if self.push_lanes() && !connection.outbound.borrow().has_writer {
-            let flushed = connection
-                .outbound
-                .borrow_mut()
-                .flush(&connection.stream, self.pool());
-            if let Err(error) = flushed {
+            if let Err(error) = connection.flush(self.pool()) {
                 self.write_failed(connection, &error);
                 return;
             }
@@ -115,14 +107,14 @@ impl Shard {
 
     /// One last attempt to write what a closing connection has pending, its `-ERR` above all.
     pub(super) fn write_last(&self, connection: &Rc<Connection>) {
-        let mut outbound = connection.outbound.borrow_mut();
-        if !outbound.has_writer && !self.is_held.get() {
-            if let Err(error) = outbound.flush(&connection.stream, self.pool()) {
+        let has_writer = connection.outbound.borrow().has_writer;
+        if !has_writer && !self.is_held.get() {
+            if let Err(error) = connection.write_last(self.pool()) {
                 tracing::trace!(%error, "the last bytes of a closing connection were not written");
             }
         }
-        if !outbound.has_writer {
-            outbound.clear(self.pool());
+        if !has_writer {
+            connection.clear_outbound(self.pool());
         }
     }
 
@@ -146,13 +138,12 @@ impl Shard {
     }
 
     fn poll_writer(&self, connection: &Rc<Connection>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut outbound = connection.outbound.borrow_mut();
         loop {
             if !connection.is_open() {
-                outbound.clear(self.pool());
+                connection.clear_outbound(self.pool());
                 return Poll::Ready(Ok(()));
             }
-            if outbound.pending_size() == 0 {
+            if connection.pending_size() == 0 {
                 return Poll::Ready(Ok(()));
             }
             if self.is_held.get() && !self.io().sabotaged(Sabotage::WriteWhileHeld) {
@@ -161,9 +152,9 @@ impl Shard {
                 self.held_writers.borrow_mut().push(cx.waker().clone());
                 return Poll::Pending;
             }
-            match connection.stream.poll_write(cx, outbound.front()) {
-                Poll::Ready(Ok(size)) => {
-                    outbound.advance(size, self.pool());
+            match connection.poll_write(cx, self.pool()) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(_)) => {
                     connection
                         .write_due
                         .set(Some(self.io().now() + self.settings_ref().write_deadline));

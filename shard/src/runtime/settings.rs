@@ -1,7 +1,9 @@
 //! What the configuration means to a shard: an immutable snapshot, replaced as a whole.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::conn::TlsSettings;
 use crate::proto::Info;
 
 /// What happens to a client whose socket took nothing for `write_deadline`.
@@ -41,6 +43,8 @@ pub struct Settings {
     pub write_deadline: Duration,
     /// And what happens then.
     pub write_timeout: WriteTimeout,
+    /// TLS of the client port; `None`: connections are plain.
+    pub tls: Option<Arc<TlsSettings>>,
     /// How long a client may take to CONNECT where the rules require credentials; `None`: as long as it likes.
     pub auth_timeout: Option<Duration>,
     /// Publishers that feed a consumer too fast are held.

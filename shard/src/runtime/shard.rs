@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::shards::{Job, Shards};
 use super::timers::Timers;
 use crate::account::Account;
-use crate::conn::{BufferPool, Connection, State, Subscription, Traffic};
+use crate::conn::{BufferPool, Connection, Outbound, State, Subscription, Traffic};
 use crate::ids::{AccountId, ConnectionId, ShardId};
 use crate::io::{Gate, Io, Listener, Sabotage, Time, WallTime};
 use crate::mesh::{InterestChange, Mesh};
@@ -142,6 +142,8 @@ pub struct Shard {
     closed_count: Cell<u64>,
     pub(super) closed_traffic: Cell<Traffic>,
     pub(super) read_buffer: RefCell<Box<[u8]>>,
+    /// What the transports made of the read buffer; empty and without room on a shard whose connections are plain.
+    unframed: RefCell<Vec<u8>>,
     pool: BufferPool,
     pub(super) touched: RefCell<Vec<Rc<Connection>>>,
     /// Connections whose task waits for credit, for interest to leave, or for a stall to end.
@@ -221,6 +223,7 @@ impl Shard {
             closed_count: Cell::default(),
             closed_traffic: Cell::default(),
             read_buffer: RefCell::new(vec![0; crate::limits::READ_SIZE_MAX].into_boxed_slice()),
+            unframed: RefCell::default(),
             pool: BufferPool::default(),
             touched: RefCell::default(),
             parked: RefCell::default(),
@@ -408,6 +411,10 @@ impl Shard {
         &self.read_buffer
     }
 
+    pub(crate) fn unframed(&self) -> &RefCell<Vec<u8>> {
+        &self.unframed
+    }
+
     /// A batch comes: what it does counts as done now.
     #[inline]
     pub(crate) fn begin_batch(&self) -> Time {
@@ -513,6 +520,11 @@ impl Shard {
         }
         let mut outbound = connection.outbound.borrow_mut();
         append(outbound.tail(&self.pool));
+        self.touch_outbound(connection, &mut outbound);
+    }
+
+    /// Something was appended to what a connection has pending.
+    pub(crate) fn touch_outbound(&self, connection: &Rc<Connection>, outbound: &mut Outbound) {
         if !outbound.is_touched {
             outbound.is_touched = true;
             self.touch(connection);

@@ -164,6 +164,11 @@ fn every_effective_flag_by_every_name() {
         (FlagId::MaxTracedMsgLen, &|flags| {
             flags.log.max_traced_msg_len == Some(77)
         }),
+        (FlagId::Tls, &|flags| flags.tls.enabled == Some(true)),
+        (FlagId::TlsCert, &|flags| text(&flags.tls.cert)),
+        (FlagId::TlsKey, &|flags| text(&flags.tls.key)),
+        (FlagId::TlsVerify, &|flags| flags.tls.verify == Some(true)),
+        (FlagId::TlsCaCert, &|flags| text(&flags.tls.ca_cert)),
     ];
     for spec in flag_table::FLAGS
         .iter()
