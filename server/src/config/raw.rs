@@ -17,7 +17,7 @@ use super::options::{
     ClientListen, Cores, Identity, Limits, Liveness, LogOptions, MonitorListen, Operations, Options, Pin,
     Protocol, TlsListen, WriteTimeout,
 };
-use super::tls::TlsBlock;
+use super::tls::{TlsBlock, DEFAULT_TIMEOUT};
 use crate::log::{Format, Redacted};
 
 /// Address that clients connect to when none is written.
@@ -207,16 +207,12 @@ impl RawOptions {
                 ping_max: non_zero(self.ping_max, DEFAULT_PING_MAX),
                 write_deadline: non_zero_time(self.write_deadline, DEFAULT_WRITE_DEADLINE),
                 write_timeout: self.write_timeout.unwrap_or_default(),
-                auth_timeout: non_zero_time(self.auth_timeout, DEFAULT_AUTH_TIMEOUT),
+                auth_timeout: non_zero_time(self.auth_timeout, self.default_auth_timeout()),
             },
-            tls: self
-                .tls
-                .clone()
-                .filter(|_| self.tls_off != Some(true))
-                .map(|block| TlsListen {
-                    block,
-                    allows_plain: self.allow_non_tls.unwrap_or(false),
-                }),
+            tls: self.listening_tls().map(|block| TlsListen {
+                block: block.clone(),
+                allows_plain: self.allow_non_tls.unwrap_or(false),
+            }),
             protocol: Protocol {
                 no_headers: self.no_header_support.unwrap_or(false),
                 no_sublist_cache: self.disable_sublist_cache.unwrap_or(false),
@@ -247,6 +243,19 @@ impl RawOptions {
         } else {
             Err(problems)
         }
+    }
+
+    /// The handshake takes its time before CONNECT can come.
+    fn default_auth_timeout(&self) -> Duration {
+        match self.listening_tls() {
+            Some(block) => block.timeout.unwrap_or(DEFAULT_TIMEOUT) + Duration::from_secs(1),
+            None => DEFAULT_AUTH_TIMEOUT,
+        }
+    }
+
+    /// The `tls` block that counts.
+    fn listening_tls(&self) -> Option<&TlsBlock> {
+        self.tls.as_ref().filter(|_| self.tls_off != Some(true))
     }
 
     fn resolve_identity(&self, problems: &mut Vec<Diagnostic>) -> Identity {
@@ -481,6 +490,25 @@ mod tests {
             (monitor.host.as_str(), monitor.port, monitor.base_path.as_str()),
             ("::1", 0, "/")
         );
+    }
+
+    /// CONNECT may come as long after the handshake as the peer lets it.
+    #[test]
+    fn auth_timeout_grows_with_tls() {
+        let mut raw = RawOptions {
+            tls: Some(TlsBlock {
+                timeout: Some(Duration::from_millis(1500)),
+                ..TlsBlock::default()
+            }),
+            ..RawOptions::default()
+        };
+        let timeout = |raw: &RawOptions| raw.resolve().unwrap().liveness.auth_timeout;
+        assert_eq!(timeout(&raw), Duration::from_millis(2500));
+        raw.auth_timeout = Some(Duration::from_secs(9));
+        assert_eq!(timeout(&raw), Duration::from_secs(9));
+        (raw.tls_off, raw.auth_timeout) = (Some(true), None);
+        assert_eq!(timeout(&raw), Duration::from_secs(2));
+        assert_eq!(raw.resolve().unwrap().tls, None);
     }
 
     /// Base paths come out as the peer cleans them.
