@@ -38,6 +38,8 @@ pub struct Account {
     pub(crate) connections: Cell<u64>,
     /// Traffic of its connections that are gone.
     pub(crate) closed_traffic: Cell<Traffic>,
+    /// Connections of this shard that were closed because they were too slow.
+    pub(crate) slow_consumers: Cell<u64>,
     /// Subscriptions of connections of this shard that came and went: the list counts other shards' interest too.
     came: Cell<u64>,
     went: Cell<u64>,
@@ -61,6 +63,7 @@ impl Account {
             queue_members: RefCell::default(),
             connections: Cell::new(0),
             closed_traffic: Cell::new(Traffic::default()),
+            slow_consumers: Cell::new(0),
             came: Cell::new(0),
             went: Cell::new(0),
             shard_count,
@@ -83,6 +86,16 @@ impl Account {
     /// Connections of this shard bound to it.
     pub fn connections(&self) -> u64 {
         self.connections.get()
+    }
+
+    /// Connections of this shard that were closed because they were too slow.
+    pub fn slow_consumers(&self) -> u64 {
+        self.slow_consumers.get()
+    }
+
+    /// Traffic of its connections of this shard that are gone.
+    pub fn closed_traffic(&self) -> Traffic {
+        self.closed_traffic.get()
     }
 
     /// The numbers of /subsz for this shard: the list's own, without the interest of other shards.

@@ -489,7 +489,7 @@ fn pages_not_built_yet_say_so() {
     let Some((_server, monitor)) = start("") else {
         return;
     };
-    for page in ["/jsz", "/routez", "/accountz", "/debug/vars"] {
+    for page in ["/jsz", "/routez", "/leafz", "/debug/vars"] {
         let reply = get(monitor, page);
         assert_eq!(
             (reply.status, reply.text()),

@@ -134,14 +134,17 @@ fn number_of(monitor: SocketAddr, name: &str) -> u64 {
         .expect("the client is there")
 }
 
-/// The order of subscriptions in a list is nobody's promise.
+/// The order of subscriptions and of accounts in a list is nobody's promise.
 fn sort_subscriptions(value: &mut Value) {
     match value {
         Value::Array(list) => {
             list.iter_mut().for_each(sort_subscriptions);
-            let is_subscriptions = |item: &Value| item.is_string() || item.get("sid").is_some();
-            if list.iter().all(is_subscriptions) {
-                list.sort_by_key(|item| item.get("subject").unwrap_or(item).to_string());
+            let name = |item: &Value| {
+                let named = ["subject", "acc"].iter().find_map(|key| item.get(key));
+                named.or(item.is_string().then_some(item)).map(Value::to_string)
+            };
+            if list.iter().all(|item| name(item).is_some()) {
+                list.sort_by_key(|item| name(item));
             }
         }
         Value::Object(fields) => fields.values_mut().for_each(sort_subscriptions),
@@ -290,6 +293,93 @@ fn pages_say_what_the_peers_say() {
         &get(ours.monitor, "/varz"),
     ));
     found.extend(known.unmet(&["/varz", "/connz", "/subsz", "/healthz"]));
+    assert!(
+        found.is_empty(),
+        "{} differences:\n{}",
+        found.len(),
+        found.join("\n")
+    );
+    drop((peer.server, ours.server));
+}
+
+const ACCOUNTS_CONFIG: &str = "http: \"127.0.0.1:-1\"\nno_auth_user: bob\nmax_closed_clients: 2\n\
+    accounts { A { users: [ { user: ann, password: a } ] }, B { users: [ { user: bob, password: b }, { nkey: \
+    UCOSPCHHCWOMKMSQZKM5HXQQGDTXPQCZQAY3DP7U25A4OZQA6ZFVYTWK } ] }, C {} }";
+
+/// A client of each of two accounts, one refused and one that left.
+fn busy_accounts(program: &Program) -> Busy {
+    let mut server = program.start(ACCOUNTS_CONFIG);
+    let monitor = monitor_address(&mut server);
+    let mut ann = open(
+        &server,
+        r#"{"verbose":false,"name":"ann","user":"ann","pass":"a"}"#,
+    );
+    ann.line("SUB x.* 1");
+    ann.line("SUB x.y q 2");
+    ann.line("PUB x.z 5\r\nhello");
+    ann.expect("MSG x.z 1 5 | hello");
+    ann.barrier();
+    let mut bob = open(&server, r#"{"verbose":false,"name":"bob"}"#);
+    bob.line("SUB x.* 1");
+    bob.line("PUB y 2\r\nhi");
+    bob.barrier();
+    let mut wrong = server.connect();
+    wrong.expect_frame();
+    wrong.line(r#"CONNECT {"verbose":false,"name":"wrong","user":"ann","pass":"b"}"#);
+    wrong.expect("-ERR 'Authorization Violation'");
+    assert_eq!(wrong.next(PATIENCE), Event::Closed);
+    wait_for_name(monitor, "wrong");
+    let leaver = open(
+        &server,
+        r#"{"verbose":false,"name":"leaver","user":"ann","pass":"a"}"#,
+    );
+    drop(leaver);
+    wait_for_name(monitor, "leaver");
+    bob.barrier();
+    Busy {
+        server,
+        monitor,
+        _clients: vec![ann, bob],
+    }
+}
+
+/// Users and accounts on the pages.
+/// Covers: TestMonitorAccountz, TestMonitorAccountStatz, TestMonitorAuthorizedUsers
+#[test]
+fn pages_of_accounts_say_what_the_peers_say() {
+    let Some((peer, ours)) = programs() else { return };
+    let known = KnownDifferences::load();
+    let (peer, ours) = (busy_accounts(&peer), busy_accounts(&ours));
+    let mut found = Vec::new();
+    for path in [
+        "/accountz",
+        "/accountz?acc=A",
+        "/accountz?acc=C",
+        "/accountz?acc=$G",
+        "/accountz?acc=NOPE",
+        "/accstatz",
+        "/accstatz?unused=1",
+        "/accstatz?unused=foo",
+        "/connz",
+        "/connz?auth=1",
+        "/connz?auth=1&state=closed",
+        "/connz?auth=1&acc=A&state=all",
+        "/connz?auth=1&acc=C",
+        "/connz?auth=1&user=ann&state=all",
+        "/connz?auth=1&user=bob",
+        "/connz?auth=1&subs=detail&acc=A",
+        "/subsz?acc=A&subs=1&test=x.y",
+        "/subsz?acc=B&subs=1&test=x.y",
+        "/varz",
+    ] {
+        found.extend(compare(
+            &known,
+            path,
+            &get(peer.monitor, path),
+            &get(ours.monitor, path),
+        ));
+    }
+    found.extend(known.unmet(&["/accountz", "/accstatz"]));
     assert!(
         found.is_empty(),
         "{} differences:\n{}",

@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pinion_shard::conn::{Connection, Traffic};
 use pinion_shard::ids::{ConnectionId, ShardId};
 use pinion_shard::io::WallTime;
 use pinion_shard::proto::{CloseReason, Connect};
+use pinion_shard::rules::Grant;
 use pinion_shard::runtime::{ClosedConnection, Shard};
 use serde::Serialize;
 
@@ -153,8 +155,11 @@ pub(super) struct ConnectionFacts {
     pub(super) account: String,
 }
 
-/// Who a client says it is: its key before its name; of a token only that there was one.
-fn user_of(connect: &Connect) -> String {
+/// Who a client was found to be, or says it is: its key before its name; of a token only that there was one.
+fn user_of(grant: Option<&Arc<Grant>>, connect: &Connect) -> String {
+    if let Some(grant) = grant.filter(|grant| !grant.identity.user.is_empty()) {
+        return grant.identity.user.to_string();
+    }
     let shown = [&connect.nkey, &connect.user, &connect.auth_token];
     let shown = shown.into_iter().find(|name| !name.is_empty());
     shown.cloned().unwrap_or_default()
@@ -181,7 +186,7 @@ impl ConnectionFacts {
             name: connect.name.clone(),
             lang: connect.lang.clone(),
             version: connect.version.clone(),
-            user: user_of(&connect),
+            user: user_of(connection.grant().as_ref(), &connect),
             account: connection.account().name.to_string(),
         }
     }
@@ -206,7 +211,7 @@ impl ConnectionFacts {
             name: closed.connect.name.clone(),
             lang: closed.connect.lang.clone(),
             version: closed.connect.version.clone(),
-            user: user_of(&closed.connect),
+            user: user_of(closed.grant.as_ref(), &closed.connect),
             account: if account == GLOBAL_ACCOUNT {
                 String::new()
             } else {
@@ -346,8 +351,8 @@ pub(super) async fn connz(monitor: &Monitor, options: ConnzOptions) -> Answer {
         offset: options.offset,
         limit: options.limit,
     };
-    let mut accounts = monitor.shard.accounts().into_iter();
-    if !options.account.is_empty() && !accounts.any(|account| *account.name == *options.account) {
+    let is_there = monitor.shard.rules().account_named(&options.account).is_some();
+    if !options.account.is_empty() && !is_there {
         head.server_id.clear();
         return Answer::json(pretty(&NoSuchAccount {
             head,

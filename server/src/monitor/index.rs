@@ -3,10 +3,12 @@
 use super::answer::{Answer, Content};
 
 /// Path, and what a person finds there.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 7] = [
     ("/varz", "The server: settings, traffic, memory, processor"),
     ("/connz", "Client connections, open and closed"),
     ("/subsz", "Subscriptions and the lists they are kept in"),
+    ("/accountz", "Accounts, and one of them with ?acc=name"),
+    ("/accstatz", "What accounts use"),
     ("/healthz", "Whether clients are served"),
     ("/metrics", "Numbers for Prometheus"),
 ];

@@ -4,7 +4,7 @@
 //! Not here: HTTP itself (hyper), what is measured (the shards).
 //!
 //! ```text
-//! listener -> wire <-> hyper -> pages -> varz | connz | subsz | healthz | metrics | index
+//! listener -> wire <-> hyper -> pages -> varz | connz | subsz | accounts | healthz | metrics | index
 //!                                          |
 //!                                        gather: short questions to each shard, page by page
 //! ```
@@ -16,6 +16,7 @@
 //!   a job on a shard looks at no more than a page of connections or subscriptions
 //!   at most `CONNECTIONS_MAX` connections, of which `GATHERS_MAX` gather at the same time
 
+mod accounts;
 mod answer;
 mod connz;
 mod gather;

@@ -11,15 +11,13 @@ use hyper::{Request, Response, StatusCode};
 
 use super::answer::{Answer, Content};
 use super::request::{clean_path, Query};
-use super::{connz, healthz, index, metrics, subsz, varz, Monitor};
+use super::{accounts, connz, healthz, index, metrics, subsz, varz, Monitor};
 
 /// Pages of the peer that this server does not have yet.
-const NOT_BUILT: [&str; 10] = [
+const NOT_BUILT: [&str; 8] = [
     "/routez",
     "/gatewayz",
     "/leafz",
-    "/accountz",
-    "/accstatz",
     "/jsz",
     "/ipqueuesz",
     "/raftz",
@@ -64,6 +62,17 @@ impl Monitor {
                 self.count("/subsz");
                 match subsz::SubszOptions::parse(query) {
                     Ok(options) => self.gathered(subsz::subsz(self, options)).await,
+                    Err(answer) => answer,
+                }
+            }
+            "/accountz" => {
+                self.count("/accountz");
+                self.gathered(accounts::accountz(self, query)).await
+            }
+            "/accstatz" => {
+                self.count("/accstatz");
+                match query.boolean("unused") {
+                    Ok(with_unused) => self.gathered(accounts::accstatz(self, with_unused)).await,
                     Err(answer) => answer,
                 }
             }

@@ -67,10 +67,9 @@ struct Subsz {
 
 /// The page.
 pub(super) async fn subsz(monitor: &Monitor, options: SubszOptions) -> Answer {
-    let accounts: Vec<(AccountId, String)> = monitor
-        .shard
+    let rules = monitor.shard.rules();
+    let accounts: Vec<(AccountId, String)> = rules
         .accounts()
-        .iter()
         .map(|account| (account.id, account.name.to_string()))
         .filter(|(_, name)| options.account.is_empty() || *name == options.account)
         .collect();

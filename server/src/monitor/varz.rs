@@ -64,6 +64,8 @@ struct Varz {
     host: String,
     port: i64,
     #[serde(skip_serializing_if = "is_false")]
+    auth_required: bool,
+    #[serde(skip_serializing_if = "is_false")]
     tls_required: bool,
     #[serde(skip_serializing_if = "is_false")]
     tls_verify: bool,
@@ -124,7 +126,8 @@ struct Varz {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     metadata: BTreeMap<String, String>,
     feature_flags: BTreeMap<&'static str, bool>,
-    system_account: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    system_account: String,
     slow_consumer_stats: ByKind,
     stale_connection_stats: ByKind,
     disk_io_wait_stats: DiskWait,
@@ -143,6 +146,15 @@ fn seconds_text(seconds: u64) -> String {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
+}
+
+/// The name of the system account; empty where there is none.
+fn system_account(monitor: &Monitor) -> String {
+    let rules = monitor.shard.rules();
+    let account = rules.system_account().and_then(|id| rules.account(id));
+    account
+        .map(|account| account.name.to_string())
+        .unwrap_or_default()
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -186,6 +198,7 @@ pub(super) async fn varz(monitor: &Monitor) -> Answer {
             path => path.to_owned(),
         },
         https_port: 0,
+        auth_required: monitor.shard.rules().authenticator().requires_credentials(),
         auth_timeout: Number(options.liveness.auth_timeout.as_secs_f64()),
         max_control_line: options.limits.control_line_size,
         max_payload: options.limits.payload_size,
@@ -242,7 +255,7 @@ pub(super) async fn varz(monitor: &Monitor) -> Answer {
         tags: options.identity.tags.clone(),
         metadata: options.identity.metadata.clone(),
         feature_flags: FEATURE_FLAGS.into_iter().map(|flag| (flag, false)).collect(),
-        system_account: "$SYS",
+        system_account: system_account(monitor),
         slow_consumer_stats: ByKind::clients(sum.slow_pending + sum.slow_deadline),
         stale_connection_stats: ByKind::clients(sum.stale),
         disk_io_wait_stats: DiskWait::default(),

@@ -97,6 +97,7 @@ impl Shard {
             return;
         }
         count(&self.counters().slow_consumers_pending);
+        count(&connection.account().slow_consumers);
         let (label, account, subject) = (connection.label(), connection.account(), most_pending(connection));
         tracing::info!(
             "{label} - Slow Consumer Detected: MaxPending of {pending_size_max} Exceeded, account {:?}, busiest subscription {subject:?}",
@@ -168,6 +169,7 @@ impl Shard {
     /// The socket of `connection` took nothing for `write_deadline`.
     pub(super) fn write_deadline_passed(&self, connection: &Rc<Connection>) {
         count(&self.counters().slow_consumers_deadline);
+        count(&connection.account().slow_consumers);
         let deadline = self.settings_ref().write_deadline;
         let (label, pending) = (connection.label(), connection.pending_size());
         tracing::info!(

@@ -20,7 +20,7 @@ use crate::io::{Gate, Io, Listener, Sabotage, Time, WallTime};
 use crate::mesh::{InterestChange, Mesh};
 use crate::proto::{CloseReason, Connect};
 use crate::router::{LastMatch, OpenRequests, ServiceReplies};
-use crate::rules::{Denial, Rules};
+use crate::rules::{Denial, Grant, Rules};
 
 /// What a shard counted of itself.
 pub struct Counters {
@@ -103,6 +103,8 @@ pub struct ClosedConnection {
     pub connect: Rc<Connect>,
     /// Its account.
     pub account: Box<str>,
+    /// What it had been granted, who it was among it.
+    pub grant: Option<Arc<Grant>>,
     /// Why it was refused, for the server's side only.
     pub denial: Option<Rc<Denial>>,
     /// Subjects it was subscribed to.
@@ -679,6 +681,7 @@ impl Shard {
             pending_size: connection.pending_size(),
             connect: connection.connect(),
             account: account.name.clone(),
+            grant: connection.grant(),
             denial: connection.denial(),
             subjects,
             stalls: connection.stalls(),
