@@ -5,6 +5,7 @@
 
 mod requests;
 mod rules;
+mod rules_model;
 mod stage;
 mod users;
 
