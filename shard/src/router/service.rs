@@ -204,7 +204,7 @@ impl Shard {
                     response: route.response,
                     threshold: route.threshold,
                 };
-                self.service_replies().borrow_mut().open(owed, self.io().now())
+                self.owe(owed)
             });
         let info = self.request_info(carried, route);
         let (header_size, bytes) = with_request_info(message, &info);
@@ -233,6 +233,13 @@ impl Shard {
         came
     }
 
+    /// Keeps where an answer goes, and gives the reply subject that leads there.
+    fn owe(&self, owed: OpenReply) -> Vec<u8> {
+        let now = self.io().now();
+        self.expect_time(now + owed.threshold);
+        self.service_replies().borrow_mut().open(owed, now)
+    }
+
     /// Brings an answer to who asked.
     fn carry_answer(&self, carried: &Carried<'_>, token: u64) -> Came {
         let (now, message) = (self.io().now(), &carried.message);
@@ -254,7 +261,7 @@ impl Shard {
                 subject: message.subject.into(),
                 ..reply
             };
-            self.service_replies().borrow_mut().open(owed, now)
+            self.owe(owed)
         });
         let came = self.carry(&Carried {
             account: &account,

@@ -148,6 +148,11 @@ impl ServiceReplies {
         }
     }
 
+    /// When the first answer is late.
+    pub(crate) fn first_due(&self) -> Option<Time> {
+        self.by_due.first().map(|(due, _)| *due)
+    }
+
     /// Forgets answers that did not come in time.
     pub(crate) fn expire(&mut self, now: Time) {
         while let Some((due, token)) = self.by_due.first().copied() {

@@ -69,6 +69,11 @@ impl Shard {
             .due
             .borrow_mut()
             .insert((at, connection.id), Rc::clone(connection));
+        self.expect_time(at);
+    }
+
+    /// Something is due then: the task wakes in time.
+    pub(crate) fn expect_time(&self, at: Time) {
         if at < self.timers.first.get() {
             self.timers.wake();
         }
@@ -86,6 +91,8 @@ impl Shard {
             self.service_replies().borrow_mut().expire(now);
             self.end_batch();
             let first = self.timers.due.borrow().first_key_value().map(|((at, _), _)| *at);
+            let late_answer = self.service_replies().borrow().first_due();
+            let first = first.into_iter().chain(late_answer).min();
             let first = first.unwrap_or(Time(u64::MAX)).min(now + SLEEP_MAX);
             self.timers.first.set(first);
             let mut sleep = pin!(self
