@@ -234,6 +234,19 @@ fn connection_waits_for_its_decision() {
     assert_eq!(stage.close_reasons(), [CloseReason::AuthenticationTimeout]);
 }
 
+/// Who does not say who it is in time is closed.
+#[test]
+fn late_connect_is_refused() {
+    let stage = start(2, rules(None, spec(vec![account("A")]), &[("a", User::of("A"))]));
+    let (silent, quick) = (stage.connect(), stage.user("a"));
+    stage.pass(ms(1_900));
+    assert_eq!(silent.said(), [""; 0]);
+    stage.pass(ms(200));
+    assert_eq!(silent.said(), ["-ERR 'Authentication Timeout'"]);
+    assert_eq!(stage.close_reasons(), [CloseReason::AuthenticationTimeout]);
+    assert!(stage.round_trip(&quick) < MOMENT);
+}
+
 /// Wrong credentials, none, and an end of what was granted.
 #[test]
 fn refused_clients_are_told() {
@@ -288,6 +301,10 @@ fn connections_of_an_account_are_counted_over_shards() {
     assert_eq!(
         clients[3].said(),
         ["-ERR 'maximum account active connections exceeded'"]
+    );
+    assert_eq!(
+        stage.close_reasons(),
+        [CloseReason::MaxAccountConnectionsExceeded]
     );
     clients[0].reset();
     stage.pass(MOMENT);
