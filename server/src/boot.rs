@@ -6,9 +6,9 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
+use crossbeam_channel::{bounded, unbounded, Receiver, RecvTimeoutError, Sender};
 use pinion_shard::conn::HandshakeFirst;
 use pinion_shard::ids::ShardId;
 use pinion_shard::io::uring::{start_shard_thread, ShardThread, ThreadPlan, UringBell, WorkerQueue, Workers};
@@ -26,12 +26,16 @@ use crate::log::{Clock, Level, Log, LogHandle};
 use crate::preflight::{self, Placement, Wanted};
 use crate::shard_settings::shard_settings;
 use crate::signals::{decide, Action, Signal, SignalThread, RELOAD_NOT_BUILT};
+use crate::tls::WatchedFiles;
 
 /// Times the mesh is gone through between the last read and the first close: push, take, hand on, write.
 const DRAIN_ROUNDS: usize = 4;
 
 /// Threads for what would hold a shard up, such as password hashes.
 const WORKERS_MAX: usize = 4;
+
+/// How often the main thread looks whether certificates on disk have changed.
+const CERTIFICATES_LOOKED_AT: Duration = Duration::from_secs(1);
 
 /// What the main thread waits for.
 enum Event {
@@ -78,6 +82,8 @@ struct Server {
     events: Receiver<Event>,
     sender: Sender<Event>,
     _signals: SignalThread,
+    /// The files of its TLS; `None`: there is none.
+    certificates: Option<WatchedFiles>,
     _pid_file: Option<PidFile>,
     _ports_file: Option<PortsFile>,
 }
@@ -99,6 +105,8 @@ impl Server {
             tracing::warn!("Plaintext passwords detected, use nkeys or bcrypt");
         }
         let (sender, events) = unbounded();
+        // Looked at before they are read: a change between the two is seen later.
+        let certificates = options.tls.as_ref().map(|tls| WatchedFiles::of(&tls.block));
         let signals = SignalThread::start(sender.clone()).map_err(|error| format!("signals: {error}"))?;
         let workers = Workers::start(workers_wanted()).map_err(|error| format!("worker threads: {error}"))?;
         let (shards, threads) = start_shards(
@@ -117,6 +125,7 @@ impl Server {
             events,
             sender,
             _signals: signals,
+            certificates,
             _pid_file: None,
             _ports_file: None,
         };
@@ -219,8 +228,13 @@ impl Server {
     fn wait(mut self, log: &LogHandle) -> ExitCode {
         let mut lame_duck_left = None;
         loop {
-            let Ok(event) = self.events.recv() else {
-                unreachable!("the server holds a sender")
+            let event = match self.events.recv_timeout(CERTIFICATES_LOOKED_AT) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look_at_certificates();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => unreachable!("the server holds a sender"),
             };
             match event {
                 Event::Signal(signal) => {
@@ -250,6 +264,30 @@ impl Server {
                     tracing::error!("a shard ended before it was told to; the server stops");
                     return self.leave(log, 1);
                 }
+            }
+        }
+    }
+
+    /// Serves new connections with the certificates as they are on disk now; the others keep what they began with.
+    fn look_at_certificates(&mut self) {
+        let Some((files, tls)) = self.certificates.as_mut().zip(self.options.tls.as_ref()) else {
+            return;
+        };
+        if !files.have_changed() {
+            return;
+        }
+        match crate::tls::settings(&tls.block, tls.allows_plain, &crate::cli::read_file) {
+            Ok(settings) => {
+                let tls = Arc::new(settings);
+                self.shards.run_on_all(move |shard| {
+                    let mut settings = (*shard.settings()).clone();
+                    settings.tls = Some(Arc::clone(&tls));
+                    shard.set_settings(Arc::new(settings));
+                });
+                tracing::info!("TLS certificates have changed on disk: new connections get the new ones");
+            }
+            Err(error) => {
+                tracing::error!("TLS certificates have changed on disk and the old ones stay: {error}");
             }
         }
     }

@@ -10,13 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinion_shard::conn::{Connection, Traffic};
+use pinion_shard::conn::{key_digest, Connection, TlsState, Traffic};
 use pinion_shard::ids::{ConnectionId, ShardId};
 use pinion_shard::io::WallTime;
 use pinion_shard::proto::{CloseReason, Connect};
 use pinion_shard::rules::Grant;
 use pinion_shard::runtime::{ClosedConnection, Shard};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::answer::{pretty, Answer, ListDocument};
 use super::gather::{CONNECTIONS_PAGE, FIRST_CONNECTION};
@@ -151,6 +152,7 @@ pub(super) struct ConnectionFacts {
     pub(super) lang: String,
     pub(super) version: String,
     pub(super) user: String,
+    pub(super) tls: Option<Arc<TlsState>>,
     /// Of a closed connection: empty for the global account.
     pub(super) account: String,
 }
@@ -187,6 +189,7 @@ impl ConnectionFacts {
             lang: connect.lang.clone(),
             version: connect.version.clone(),
             user: user_of(connection.grant().as_ref(), &connect),
+            tls: connection.tls_state().cloned(),
             account: connection.account().name.to_string(),
         }
     }
@@ -212,6 +215,7 @@ impl ConnectionFacts {
             lang: closed.connect.lang.clone(),
             version: closed.connect.version.clone(),
             user: user_of(closed.grant.as_ref(), &closed.connect),
+            tls: closed.tls.clone(),
             account: if account == GLOBAL_ACCOUNT {
                 String::new()
             } else {
@@ -271,6 +275,14 @@ struct ConnectionInfo<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     version: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
+    tls_version: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    tls_cipher_suite: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tls_peer_certs: Vec<PeerCertificate>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_first: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
     authorized_user: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     account: &'a str,
@@ -280,6 +292,26 @@ struct ConnectionInfo<'a> {
     subscriptions_list_detail: &'a [SubscriptionDetail],
     #[serde(skip_serializing_if = "str::is_empty")]
     name_tag: &'a str,
+}
+
+/// A certificate that a client showed.
+#[derive(Serialize)]
+struct PeerCertificate {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    subject: String,
+    spki_sha256: String,
+    cert_sha256: String,
+}
+
+impl PeerCertificate {
+    fn of(certificate: &[u8]) -> Self {
+        let hex = |digest: &[u8]| digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            subject: crate::tls::subject(certificate).unwrap_or_default(),
+            spki_sha256: key_digest(certificate).map_or_else(String::new, |digest| hex(&digest)),
+            cert_sha256: hex(&Sha256::digest(certificate)),
+        }
+    }
 }
 
 /// A subscription as `/connz` and `/subsz` show it.
@@ -309,6 +341,7 @@ fn row<'a>(
     let until = facts.stopped.unwrap_or(now);
     let since = |earlier: WallTime| Duration::from_nanos(until.0.saturating_sub(earlier.0));
     let account = if with_auth { facts.account.as_str() } else { "" };
+    let tls = facts.tls.as_deref();
     ConnectionInfo {
         cid: facts.cid,
         kind: "Client",
@@ -332,6 +365,15 @@ fn row<'a>(
         name: &facts.name,
         lang: &facts.lang,
         version: &facts.version,
+        tls_version: tls.map_or("", |tls| tls.version),
+        tls_cipher_suite: tls.map_or("", |tls| &tls.cipher_suite),
+        tls_peer_certs: tls.filter(|_| with_auth).map_or_else(Vec::new, |tls| {
+            tls.peer_certificates
+                .iter()
+                .map(|certificate| PeerCertificate::of(certificate))
+                .collect()
+        }),
+        tls_first: tls.is_some_and(|tls| tls.is_first),
         authorized_user: if with_auth { &facts.user } else { "" },
         account: if account == GLOBAL_ACCOUNT { "" } else { account },
         subscriptions_list: subjects,
@@ -692,6 +734,7 @@ pub(super) mod tests {
             lang: String::new(),
             version: String::new(),
             user: String::new(),
+            tls: None,
             account: GLOBAL_ACCOUNT.to_owned(),
         }
     }

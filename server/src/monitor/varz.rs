@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pinion_shard::io::WallTime;
 use serde::Serialize;
 
 use super::answer::{pretty, Answer};
@@ -139,8 +138,9 @@ fn is_false(on: &bool) -> bool {
 }
 
 /// A time of a certificate, which has whole seconds.
-fn seconds_text(seconds: u64) -> String {
-    time(WallTime(seconds.saturating_mul(1_000_000_000)))
+fn seconds_text(seconds: u64) -> Option<String> {
+    let time = jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
+    Some(time.to_string())
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
@@ -215,10 +215,7 @@ pub(super) async fn varz(monitor: &Monitor) -> Answer {
                 .as_ref()
                 .map_or(TLS_TIMEOUT_SECONDS, |tls| tls.handshake_timeout.as_secs_f64()),
         ),
-        tls_cert_not_after: settings
-            .tls
-            .as_ref()
-            .and_then(|tls| Some(seconds_text(tls.not_after?))),
+        tls_cert_not_after: settings.tls.as_ref().and_then(|tls| seconds_text(tls.not_after?)),
         write_deadline: nanos(options.liveness.write_deadline),
         write_timeout: match options.liveness.write_timeout {
             WriteTimeout::Default => "",

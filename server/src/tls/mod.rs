@@ -7,6 +7,7 @@
 
 mod certificate;
 pub mod names;
+mod watched;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
-pub use certificate::{not_after, Certificates};
+pub use certificate::{not_after, subject, Certificates};
 use names::{Curve, Suite};
+pub use watched::WatchedFiles;
 
 use crate::config::tls::{CertificateFiles, MinVersion, TlsBlock, DEFAULT_TIMEOUT};
 use crate::config::{Options, ReadFile};

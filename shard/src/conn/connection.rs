@@ -95,7 +95,7 @@ pub struct Connection {
     /// What lies between its bytes and its operations; `None`: nothing.
     pub(crate) transport: RefCell<Option<Box<Transport>>>,
     /// What its TLS handshake agreed on.
-    pub(crate) tls: OnceCell<Box<TlsState>>,
+    pub(crate) tls: OnceCell<Arc<TlsState>>,
     /// It began with the TLS handshake. JSON: `tls_first`.
     pub(crate) is_tls_first: Cell<bool>,
     pub(crate) subscriptions: RefCell<BTreeMap<Box<[u8]>, Rc<Subscription>>>,
@@ -323,8 +323,8 @@ impl Connection {
     }
 
     /// What its TLS handshake agreed on; `None`: there was none.
-    pub fn tls_state(&self) -> Option<&TlsState> {
-        self.tls.get().map(AsRef::as_ref)
+    pub fn tls_state(&self) -> Option<&Arc<TlsState>> {
+        self.tls.get()
     }
 
     /// Whether it began with the TLS handshake.

@@ -229,7 +229,7 @@ async fn secure(
         }
         return Err(CloseReason::TlsHandshakeError);
     }
-    let state = {
+    let mut state = {
         let transport = connection.transport.borrow();
         let transport = transport.as_ref().expect("set before the handshake");
         transport.session().state().expect("the handshake is done")
@@ -241,8 +241,9 @@ async fn secure(
         state.version,
         state.cipher_suite
     );
-    let is_first = connection.tls.set(Box::new(state)).is_ok();
-    assert!(is_first, "a connection shakes hands once");
+    state.is_first = connection.is_tls_first();
+    let is_set = connection.tls.set(Arc::new(state)).is_ok();
+    assert!(is_set, "a connection shakes hands once");
     Ok(plain)
 }
 

@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::shards::{Job, Shards};
 use super::timers::Timers;
 use crate::account::Account;
-use crate::conn::{BufferPool, Connection, Outbound, State, Subscription, Traffic};
+use crate::conn::{BufferPool, Connection, Outbound, State, Subscription, TlsState, Traffic};
 use crate::ids::{AccountId, ConnectionId, ShardId};
 use crate::io::{Gate, Io, Listener, Sabotage, Time, WallTime};
 use crate::mesh::{InterestChange, Mesh};
@@ -107,6 +107,8 @@ pub struct ClosedConnection {
     pub grant: Option<Arc<Grant>>,
     /// Why it was refused, for the server's side only.
     pub denial: Option<Rc<Denial>>,
+    /// What its TLS handshake agreed on.
+    pub tls: Option<Arc<TlsState>>,
     /// Subjects it was subscribed to.
     pub subjects: Vec<ClosedSubscription>,
     /// Times a publisher was held because of it.
@@ -683,6 +685,7 @@ impl Shard {
             account: account.name.clone(),
             grant: connection.grant(),
             denial: connection.denial(),
+            tls: connection.tls_state().cloned(),
             subjects,
             stalls: connection.stalls(),
         };

@@ -32,6 +32,8 @@ pub struct TlsState {
     pub cipher_suite: String,
     /// The client's chain as DER, its own certificate first; empty when it showed none.
     pub peer_certificates: Vec<Vec<u8>>,
+    /// The handshake came before INFO. JSON: `tls_first`.
+    pub is_first: bool,
 }
 
 /// A session of a server.
@@ -95,6 +97,7 @@ impl TlsSession {
                 .iter()
                 .map(|certificate| certificate.as_ref().to_vec())
                 .collect(),
+            is_first: false,
         })
     }
 
