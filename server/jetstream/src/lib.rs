@@ -1,1 +1,10 @@
-//! JetStream: streams, consumers and their API. Nothing here yet; docs/parity.md says what is missing.
+//! JetStream: streams, consumers and their API, as deterministic state machines.
+//!
+//! Owns: what a request or a publish means: checks make entries, entries change state, changed state makes effects. Not
+//! here: sockets, disks, clocks, chance (all come in with what asks), the log that carries entries, shards.
+//! docs/parity.md says what is missing.
+
+pub mod error;
+pub mod json;
+pub mod stream;
+pub mod time;

@@ -10,13 +10,13 @@ use std::time::Duration;
 use super::access;
 use super::block::{Field, Reader};
 use super::diagnostic::Diagnostic;
-use super::duration::{format_duration_ns, parse_duration_ns};
 use super::options::{Pin, WriteTimeout};
 use super::raw::{RawOptions, SHARDS_MAX};
 use super::table::{Key, Table};
 use super::tls;
 use super::value::{Map, Node, Value};
 use crate::log::Format;
+use pinion_shard::proto::duration::{format_duration_ns, parse_duration_ns};
 
 /// Shortest `lame_duck_duration`.
 pub const LAME_DUCK_DURATION_MIN: Duration = Duration::from_secs(30);
@@ -288,7 +288,7 @@ impl Setting<'_> {
                 self.diagnostics
                     .push(Diagnostic::warning(Some(self.node.at.clone()), text));
                 seconds
-                    .checked_mul(super::duration::SECOND_NS)
+                    .checked_mul(pinion_shard::proto::duration::SECOND_NS)
                     .ok_or_else(|| format!("{field} value is too big"))?
             }
             _ => return Err(self.wrong_type("a duration, as in \"2m30s\"")),

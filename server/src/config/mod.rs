@@ -10,7 +10,6 @@ mod block;
 pub mod diagnostic;
 #[cfg(test)]
 mod docs;
-pub mod duration;
 pub mod files;
 mod lexer;
 pub mod load;

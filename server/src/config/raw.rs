@@ -12,13 +12,13 @@ use std::time::Duration;
 use super::access::{self, Mapping, RawAccount, User};
 use super::block::Written;
 use super::diagnostic::{Diagnostic, Position};
-use super::duration::format_duration_ns;
 use super::options::{
     ClientListen, Cores, Identity, Limits, Liveness, LogOptions, MonitorListen, Operations, Options, Pin,
     Protocol, TlsListen, WriteTimeout,
 };
 use super::tls::{TlsBlock, DEFAULT_TIMEOUT};
 use crate::log::{Format, Redacted};
+use pinion_shard::proto::duration::format_duration_ns;
 
 /// Address that clients connect to when none is written.
 pub const DEFAULT_HOST: &str = "0.0.0.0";

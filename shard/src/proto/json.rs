@@ -70,7 +70,7 @@ fn check_control_characters(json: &[u8]) -> Result<(), JsonError> {
 }
 
 /// Appends `value` as JSON.
-pub(super) fn write_json<T: Serialize>(value: &T, out: &mut Vec<u8>) {
+pub fn write_json<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     let mut serializer = serde_json::Serializer::with_formatter(out, HtmlSafe);
     value
         .serialize(&mut serializer)

@@ -8,6 +8,7 @@
 
 pub mod close_reason;
 pub mod connect;
+pub mod duration;
 pub mod errors;
 pub mod headers;
 pub mod info;
@@ -26,7 +27,7 @@ pub use close_reason::CloseReason;
 pub use connect::{Connect, LeafConnect, RouteConnect};
 pub use errors::ClientError;
 pub use info::Info;
-pub use json::{JsonError, SubjectPermission};
+pub use json::{write_json, JsonError, SubjectPermission};
 pub use kind::ConnKind;
 pub use ops::{Hpub, Op, Pub, RemoteSub, RemoteUnsub, RoutedMsg, Sub, Unsub};
 pub use parser::{FirstOp, Limits, ParseError, Parser, Step, NO_LIMIT};

@@ -1,0 +1,1 @@
+//! Table tests of configurations, with the answers of the peer.
