@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// A number and its sign; zero has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Decimal {
+pub(super) struct Decimal {
     negative: bool,
     /// Digits from the lowest on, without leading zeros.
     digits: Vec<u8>,
@@ -12,7 +12,7 @@ pub struct Decimal {
 
 impl Decimal {
     /// Reads digits with a sign or none.
-    pub fn parse(text: &[u8]) -> Option<Self> {
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let (negative, digits) = match text {
             [b'-', rest @ ..] => (true, rest),
             [b'+', rest @ ..] => (false, rest),
@@ -38,7 +38,7 @@ impl Decimal {
     }
 
     /// The sum.
-    pub fn plus(&self, other: &Self) -> Self {
+    pub(super) fn plus(&self, other: &Self) -> Self {
         if self.negative == other.negative {
             return Self::from_digits(self.negative, sum(&self.digits, &other.digits));
         }
@@ -50,7 +50,7 @@ impl Decimal {
     }
 
     /// The difference.
-    pub fn minus(&self, other: &Self) -> Self {
+    pub(super) fn minus(&self, other: &Self) -> Self {
         self.plus(&Self::from_digits(!other.negative, other.digits.clone()))
     }
 }

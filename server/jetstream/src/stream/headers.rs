@@ -119,7 +119,7 @@ impl<'a> PublishHeaders<'a> {
             }
             _ => return,
         };
-        first(slot, value, |value| Some(value));
+        first(slot, value, Some);
     }
 
     /// The rollup in small letters, if it is one of the two.

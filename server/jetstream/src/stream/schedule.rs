@@ -132,6 +132,26 @@ impl Schedules {
         }
     }
 
+    /// The message `seq` of this subject is gone.
+    pub(crate) fn remove_seq(&mut self, subject: &[u8], seq: u64) {
+        if self.by_subject.get(subject).is_some_and(|(_, own)| *own == seq) {
+            self.remove(subject);
+        }
+    }
+
+    /// Keeps the schedules whose message is still the last of its subject.
+    pub(crate) fn retain(&mut self, last_seq_of: impl Fn(&[u8]) -> Option<u64>) {
+        let gone: Vec<_> = self
+            .by_subject
+            .iter()
+            .filter(|(subject, (_, seq))| last_seq_of(subject) != Some(*seq))
+            .map(|(subject, _)| subject.clone())
+            .collect();
+        for subject in gone {
+            self.remove(&subject);
+        }
+    }
+
     /// When the first one fires.
     pub(crate) fn next(&self) -> Option<WallTime> {
         self.by_time.first().map(|(at, _, _)| *at)

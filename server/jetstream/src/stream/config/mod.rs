@@ -7,9 +7,6 @@ mod check;
 mod policy;
 mod update;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 
 use pinion_shard::io::WallTime;

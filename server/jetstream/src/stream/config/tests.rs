@@ -1,1 +1,0 @@
-//! Table tests of configurations, with the answers of the peer.
