@@ -4,7 +4,10 @@
 //! here: sockets, disks, clocks, chance (all come in with what asks), the log that carries entries, shards.
 //! docs/parity.md says what is missing.
 
+pub mod api;
+mod bytes;
 pub mod error;
 pub mod json;
+pub mod meta;
 pub mod stream;
 pub mod time;

@@ -7,6 +7,8 @@
 
 use pinion_shard::io::WallTime;
 
+use crate::bytes::{put_bytes, Reader};
+
 /// The version that this code writes.
 const VERSION: u8 = 1;
 
@@ -80,6 +82,8 @@ pub enum EntryError {
     TrailingBytes,
     /// Written by a version that this one does not know.
     UnknownVersion(u8),
+    /// A name that is not UTF-8.
+    NotText,
     /// A kind or a flag that does not exist.
     Unknown(u8),
 }
@@ -87,15 +91,16 @@ pub enum EntryError {
 impl std::fmt::Display for EntryError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Truncated => f.write_str("stream entry ends too early"),
-            Self::TrailingBytes => f.write_str("stream entry has bytes behind it"),
+            Self::Truncated => f.write_str("entry ends too early"),
+            Self::TrailingBytes => f.write_str("entry has bytes behind it"),
+            Self::NotText => f.write_str("entry has a name that is not UTF-8"),
             Self::UnknownVersion(version) => {
                 write!(
                     f,
-                    "stream entry of version {version}, this server reads {VERSION}: use a newer one"
+                    "entry of version {version}, this server reads {VERSION}: use a newer one"
                 )
             }
-            Self::Unknown(what) => write!(f, "stream entry with an unknown kind or flag {what}"),
+            Self::Unknown(what) => write!(f, "entry with an unknown kind or flag {what}"),
         }
     }
 }
@@ -177,9 +182,7 @@ impl Entry {
             },
             kind => return Err(EntryError::Unknown(kind)),
         };
-        if !reader.0.is_empty() {
-            return Err(EntryError::TrailingBytes);
-        }
+        reader.end()?;
         Ok(entry)
     }
 }
@@ -234,38 +237,6 @@ impl Message {
             headers: reader.bytes()?,
             payload: reader.bytes()?,
         })
-    }
-}
-
-/// A length of 4 bytes and the bytes.
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    let size = u32::try_from(bytes.len()).expect("the protocol bounds messages below 4 GiB");
-    out.extend_from_slice(&size.to_le_bytes());
-    out.extend_from_slice(bytes);
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn array<const SIZE: usize>(&mut self) -> Result<[u8; SIZE], EntryError> {
-        let (array, rest) = self.0.split_first_chunk().ok_or(EntryError::Truncated)?;
-        self.0 = rest;
-        Ok(*array)
-    }
-
-    fn u8(&mut self) -> Result<u8, EntryError> {
-        Ok(u8::from_le_bytes(self.array()?))
-    }
-
-    fn u64(&mut self) -> Result<u64, EntryError> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
-    fn bytes(&mut self) -> Result<Vec<u8>, EntryError> {
-        let size = u32::from_le_bytes(self.array()?) as usize;
-        let (bytes, rest) = self.0.split_at_checked(size).ok_or(EntryError::Truncated)?;
-        self.0 = rest;
-        Ok(bytes.to_vec())
     }
 }
 

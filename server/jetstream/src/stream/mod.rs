@@ -24,4 +24,5 @@ mod state;
 pub use check::{Next, Origin, Publish, PublishLimits};
 pub use config::StreamConfig;
 pub use entry::Entry;
+pub(crate) use headers::is_api_level_met;
 pub use state::{Applied, Effect, Stream};
