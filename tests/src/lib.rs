@@ -14,6 +14,7 @@
 pub mod certificates;
 pub mod escape;
 pub mod http;
+pub mod jetstream_cases;
 pub mod known_differences;
 pub mod notice;
 pub mod process;

@@ -8,6 +8,7 @@ pub mod api;
 mod bytes;
 pub mod error;
 pub mod json;
+pub mod local;
 pub mod meta;
 pub mod stream;
 pub mod time;

@@ -61,6 +61,9 @@ pub struct StoreState {
 impl StoreState {
     /// Removed sequences between the first and the last.
     pub fn deleted(&self) -> u64 {
+        if self.messages == 0 {
+            return 0;
+        }
         (self.last_seq + 1).saturating_sub(self.first_seq) - self.messages
     }
 }

@@ -50,12 +50,9 @@ pub fn get(facts: &Facts, stream: &Stream, body: Body<'_>) -> Read<Vec<Reply>> {
     if request.seq == 0 && !has_last && !has_next && !has_multi && !has_start {
         return Read::Answer(status("408 Empty Request"));
     }
-    let is_bad = (request.seq > 0 && has_last)
+    let excludes_last = request.seq > 0 || has_start || has_next || request.batch > 0 || has_multi;
+    let is_bad = (has_last && excludes_last)
         || (request.seq > 0 && has_start)
-        || (has_start && has_last)
-        || (has_last && has_next)
-        || (has_last && request.batch > 0)
-        || (has_last && has_multi)
         || (has_next && has_multi)
         || (request.up_to_seq > 0 && request.up_to_time.is_some());
     if is_bad {
@@ -172,7 +169,8 @@ fn single_or_batch(facts: &Facts, stream: &Stream, request: &GetRequest) -> Read
             Load::Missing => return Read::Answer(status("404 Message Not Found")),
         };
         seq = message.seq + 1;
-        pending = pending.saturating_sub(1);
+        // The peer counts down where it says so.
+        pending = pending.saturating_sub(u64::from(!request.no_hdr));
         let in_batch = is_batch.then_some((pending, last_seq));
         replies.push(reply(stream, &message, in_batch, request.no_hdr));
         last_seq = message.seq;

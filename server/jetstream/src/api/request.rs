@@ -23,13 +23,12 @@ pub(super) struct InfoRequest {
 fn decode_paged(
     value: &Value,
     context: &mut Context,
-    name: &'static str,
     offset: &mut i64,
     own: &mut dyn FnMut(&str, &Value, &mut Context) -> bool,
 ) {
     let Value::Object(members) = value else {
         if *value != Value::Null {
-            context.mismatch(value, name);
+            context.mismatch_root(value);
         }
         return;
     };
@@ -50,41 +49,29 @@ fn decode_paged(
 impl Decode for StreamsRequest {
     fn decode(&mut self, value: &Value, context: &mut Context) {
         let subject = &mut self.subject;
-        decode_paged(
-            value,
-            context,
-            "server.JSApiStreamNamesRequest",
-            &mut self.offset,
-            &mut |key, value, context| {
-                let known = key.eq_ignore_ascii_case("subject");
-                if known {
-                    context.within("subject", |context| subject.decode(value, context));
-                }
-                known
-            },
-        );
+        decode_paged(value, context, &mut self.offset, &mut |key, value, context| {
+            let known = key.eq_ignore_ascii_case("subject");
+            if known {
+                context.within("subject", |context| subject.decode(value, context));
+            }
+            known
+        });
     }
 }
 
 impl Decode for InfoRequest {
     fn decode(&mut self, value: &Value, context: &mut Context) {
         let (details, filter) = (&mut self.deleted_details, &mut self.subjects_filter);
-        decode_paged(
-            value,
-            context,
-            "server.JSApiStreamInfoRequest",
-            &mut self.offset,
-            &mut |key, value, context| {
-                if key.eq_ignore_ascii_case("deleted_details") {
-                    context.within("deleted_details", |context| details.decode(value, context));
-                } else if key.eq_ignore_ascii_case("subjects_filter") {
-                    context.within("subjects_filter", |context| filter.decode(value, context));
-                } else {
-                    return false;
-                }
-                true
-            },
-        );
+        decode_paged(value, context, &mut self.offset, &mut |key, value, context| {
+            if key.eq_ignore_ascii_case("deleted_details") {
+                context.within("deleted_details", |context| details.decode(value, context));
+            } else if key.eq_ignore_ascii_case("subjects_filter") {
+                context.within("subjects_filter", |context| filter.decode(value, context));
+            } else {
+                return false;
+            }
+            true
+        });
     }
 }
 

@@ -192,10 +192,15 @@ impl<'a> Table<'a> {
     }
 
     /// The streams that match the request, from its offset on.
-    fn page(&self, body: &Body<'_>, limit: usize) -> Result<(Page, Vec<&'a str>), ApiError> {
+    fn page(
+        &self,
+        body: &Body<'_>,
+        request_name: &'static str,
+        limit: usize,
+    ) -> Result<(Page, Vec<&'a str>), ApiError> {
         self.enabled(body)?;
         let request: StreamsRequest = if body.is_json() {
-            body.decode(self.facts, "JSApiStreamNamesRequest")?
+            body.decode(self.facts, request_name)?
         } else {
             StreamsRequest::default()
         };
@@ -222,7 +227,7 @@ impl<'a> Table<'a> {
 
     /// `STREAM.NAMES`
     pub fn names(&self, body: Body<'_>) -> Result<Vec<u8>, ApiError> {
-        let (page, names) = self.page(&body, NAMES_MAX)?;
+        let (page, names) = self.page(&body, "JSApiStreamNamesRequest", NAMES_MAX)?;
         let streams: Vec<String> = names.into_iter().map(str::to_owned).collect();
         Ok(Kind::StreamNames.answer(&Names {
             page,
@@ -232,7 +237,7 @@ impl<'a> Table<'a> {
 
     /// `STREAM.LIST`: the streams whose info the answer holds, which is made by [`list_answer`].
     pub fn list(&self, body: Body<'_>) -> Result<(Page, Vec<&'a str>), ApiError> {
-        self.page(&body, LIST_MAX)
+        self.page(&body, "JSApiStreamListRequest", LIST_MAX)
     }
 }
 

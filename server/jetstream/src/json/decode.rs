@@ -70,6 +70,12 @@ impl Context {
         });
     }
 
+    /// Notes that the whole document is of the wrong kind.
+    pub(crate) fn mismatch_root(&mut self, value: &Value) {
+        let wanted = format!("server.{}", self.root);
+        self.mismatch(value, &wanted);
+    }
+
     pub(crate) fn unknown(&mut self, key: &str) {
         if self.strict {
             self.fail(|| format!("json: unknown field {}", quote(key)));

@@ -611,9 +611,9 @@ impl Stream {
         if config.discard != Discard::New {
             return Ok(());
         }
-        if self.pending.is_unforeseen()
-            || (self.pending.subject(of).is_some() && config.max_msgs_per_subject > 0)
-        {
+        // At the limit of a subject a message takes the place of another, so what is pending does not add up.
+        let adds_up = config.max_msgs_per_subject <= 0 || self.pending.is_empty();
+        if self.pending.is_unforeseen() || !adds_up {
             return Err(Refusal::Wait);
         }
         let full = |text: &str| Err(error::STREAM_STORE_FAILED.with(text).into());

@@ -21,6 +21,9 @@ mod pending;
 mod schedule;
 mod state;
 
+#[cfg(test)]
+mod tests;
+
 pub use check::{Next, Origin, Publish, PublishLimits};
 pub use config::StreamConfig;
 pub use entry::Entry;

@@ -1,0 +1,113 @@
+//! The stories of `tests/jetstream`, told to the handlers of this server: the same answers as recorded from the peer.
+
+use std::time::Duration;
+
+use pinion_jetstream::api::account::{Account, AccountLimits, ServerRoom};
+use pinion_jetstream::api::Facts;
+use pinion_jetstream::local::{Incoming, Local, Out};
+use pinion_jetstream::stream::PublishLimits;
+use pinion_shard::io::WallTime;
+use pinion_tests::jetstream_cases::{comparable, load, Step, Story};
+
+const REPLY: &[u8] = b"_R";
+
+fn server() -> Local {
+    let facts = Facts {
+        server_name: "S".to_owned(),
+        is_strict: true,
+        max_pending: 64 << 20,
+        ..Facts::default()
+    };
+    let mut account = Account::default();
+    account.tiers.insert(String::new(), AccountLimits::default());
+    let room = ServerRoom {
+        max_memory: 1 << 40,
+        max_storage: 1 << 40,
+        duplicate_window_max: 0,
+    };
+    let limits = PublishLimits {
+        max_payload: 1 << 20,
+        is_server_full: false,
+        account_bytes_left: None,
+        batch_size_max: 1_000,
+        batches_max: 50,
+        are_batches_full: false,
+    };
+    Local::new(facts, "$G", account, room, limits)
+}
+
+/// What the answers to each line are.
+fn tell(story: &Story) -> Vec<Vec<String>> {
+    let mut server = server();
+    // Some time in 2026, so that dates of the stories lie before and after it.
+    let mut now = WallTime(1_780_000_000_000_000_000);
+    let mut answers = Vec::new();
+    for case in &story.cases {
+        now = now + Duration::from_millis(1);
+        let sent = match &case.step {
+            Step::Publish {
+                subject,
+                headers,
+                payload,
+            } => {
+                let message = Incoming {
+                    subject: subject.as_bytes(),
+                    reply: REPLY,
+                    headers,
+                    payload,
+                };
+                server.publish(message, now)
+            }
+            Step::Pass(time) => {
+                let end = now + *time;
+                let mut sent = Vec::new();
+                while let Some(due) = server.next_due().filter(|due| *due <= end) {
+                    now = now.max(due);
+                    sent.extend(server.tick(now));
+                }
+                now = end;
+                sent
+            }
+        };
+        answers.push(sent.iter().filter_map(heard).collect());
+    }
+    answers
+}
+
+/// What the asker hears of it: answers, and what is sent again to `rp.>`.
+fn heard(out: &Out) -> Option<String> {
+    let Out::Message {
+        subject,
+        headers,
+        payload,
+    } = out
+    else {
+        return None;
+    };
+    match subject.as_slice() {
+        REPLY => Some(comparable(headers, payload)),
+        again if again.starts_with(b"rp.") => {
+            let again = String::from_utf8_lossy(again);
+            Some(format!("{again}: {}", comparable(headers, payload)))
+        }
+        _ => None,
+    }
+}
+
+/// Covers: TestJetStreamBasicAckPublish, TestJetStreamPublishExpect, TestJetStreamDirectGetBatch
+#[test]
+fn handlers_answer_as_the_peer() {
+    let mut found = Vec::new();
+    for story in load() {
+        let answers = tell(&story);
+        let answered: usize = story.cases.iter().map(|case| case.answers.len()).sum();
+        assert!(answered > 5, "{} was recorded", story.path.display());
+        found.extend(story.differences(&answers));
+    }
+    assert!(
+        found.is_empty(),
+        "{} differences:\n{}",
+        found.len(),
+        found.join("\n")
+    );
+}
