@@ -531,7 +531,7 @@ impl Stream {
             .subject(of)
             .and_then(|pending| pending.counter.as_ref())
         {
-            if !self.pending.is_unforeseen() {
+            if !self.pending.is_unforeseen() && !self.drops_at_limits() {
                 return Ok(counter.clone());
             }
         }

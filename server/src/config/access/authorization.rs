@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{permissions, users};
 use crate::config::block::{Field, Reader};
-use crate::config::duration::parse_duration_ns;
 use crate::config::raw::RawOptions;
 use crate::config::value::{Map, Value};
 use crate::log::Redacted;
+use pinion_shard::proto::duration::parse_duration_ns;
 
 /// Above this the peer suspects a mistake and warns.
 const TIMEOUT_USUAL_MAX: f64 = 60.0;

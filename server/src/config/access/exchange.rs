@@ -10,8 +10,8 @@ use pinion_shard::subject::is_valid;
 use super::{Export, ExportKind, Import, ImportKind, Latency, ResponseType, Sampling};
 use crate::config::block::{Field, Reader, Written};
 use crate::config::diagnostic::Position;
-use crate::config::duration::parse_duration_ns;
 use crate::config::value::{Map, Node, Value};
+use pinion_shard::proto::duration::parse_duration_ns;
 
 const EXPORTS: &str = "accounts.<account>.exports[]";
 const IMPORTS: &str = "accounts.<account>.imports[]";

@@ -6,8 +6,8 @@ use pinion_shard::subject::is_valid;
 
 use super::{AllowDeny, PermissionSpec, ResponsePermission};
 use crate::config::block::{Field, Reader, Written};
-use crate::config::duration::parse_duration_ns;
 use crate::config::value::{Node, Value};
+use pinion_shard::proto::duration::parse_duration_ns;
 
 /// One answer, within two minutes.
 const DEFAULT_RESPONSES: ResponsePermission = ResponsePermission {
