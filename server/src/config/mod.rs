@@ -21,6 +21,8 @@ pub mod tls;
 pub mod value;
 
 pub use block::Written;
+use pinion_shard::proto::duration;
+
 pub use diagnostic::{Diagnostic, Position, Severity};
 pub use files::{Env, ReadFile};
 pub use load::{check, load, Loaded};
