@@ -1,4 +1,8 @@
 //! The stories of `tests/jetstream` are true of the peer. With `UPDATE_GOLDEN=1` they are written from what it says.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a real process: where a story lets time pass, the clock says when it has"
+)]
 
 use std::time::{Duration, Instant};
 
