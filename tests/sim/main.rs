@@ -1,9 +1,11 @@
-//! Simulation of a whole server: shards and scripted clients in one thread, virtual time, one seed.
+//! Simulations: a whole server with scripted clients, and (`storage`) the commit log under crashes; one thread, virtual
+//! time, one seed.
 //!
 //! Owns: what clients do, what must hold, the long run. Not here: the world itself and its faults
 //! (`shard/src/io/simulated`).
 //! `scripts/sim` runs this: `--seed N` replays one seed, `--seeds N` runs many and prints how often each
-//! fault and each bound was hit. The tests here run some seeds on every `cargo test`.
+//! fault and each bound was hit; `--storage` before either means the commit log. The tests here run some seeds on every
+//! `cargo test`.
 
 mod checks;
 mod client;
@@ -15,12 +17,15 @@ mod run;
 mod sabotage;
 mod script;
 mod server;
+mod storage;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::ExitCode;
+
+use pinion_shard::io::simulated::SimWorld;
 
 /// Hits a long run must have seen: a fault or a bound that never happens is not tested.
 const MUST_HIT: [&str; 49] = [
@@ -75,19 +80,44 @@ const MUST_HIT: [&str; 49] = [
     "yield",
 ];
 
-/// Runs a seed; a panic is one more thing that is wrong.
-fn run_caught(seed: u64) -> run::Outcome {
-    catch_unwind(AssertUnwindSafe(|| run::run(seed, |_| {}))).unwrap_or_else(|payload| {
-        let what = match payload.downcast::<String>() {
-            Ok(text) => *text,
-            Err(_) => "a panic".to_owned(),
-        };
-        run::Outcome {
-            trace: 0,
-            hits: BTreeMap::new(),
-            wrong: vec![what],
+/// What is simulated.
+#[derive(Clone, Copy)]
+pub(crate) enum Subject {
+    /// A whole server and its clients.
+    Server,
+    /// The commit log under crashes.
+    Storage,
+}
+
+impl Subject {
+    fn run(self, seed: u64, prepare: &dyn Fn(&SimWorld)) -> run::Outcome {
+        match self {
+            Subject::Server => run::run(seed, prepare),
+            Subject::Storage => storage::run(seed, prepare),
         }
-    })
+    }
+
+    /// Runs a seed in a world prepared by `prepare`; a panic is one more thing that is wrong.
+    pub(crate) fn run_caught(self, seed: u64, prepare: &dyn Fn(&SimWorld)) -> run::Outcome {
+        catch_unwind(AssertUnwindSafe(|| self.run(seed, prepare))).unwrap_or_else(|payload| {
+            let what = match payload.downcast::<String>() {
+                Ok(text) => *text,
+                Err(_) => "a panic".to_owned(),
+            };
+            run::Outcome {
+                trace: 0,
+                hits: BTreeMap::new(),
+                wrong: vec![what],
+            }
+        })
+    }
+
+    fn must_hit(self) -> &'static [&'static str] {
+        match self {
+            Subject::Server => &MUST_HIT,
+            Subject::Storage => &storage::MUST_HIT,
+        }
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the result is for who started it")]
@@ -100,11 +130,17 @@ fn report(seed: u64, outcome: &run::Outcome) {
 
 #[expect(clippy::print_stdout, reason = "the result is for who started it")]
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let subject = if arguments.first().is_some_and(|word| word == "--storage") {
+        arguments.remove(0);
+        Subject::Storage
+    } else {
+        Subject::Server
+    };
     let numbers: Vec<u64> = arguments.iter().filter_map(|word| word.parse().ok()).collect();
     match (arguments.first().map(String::as_str), numbers[..].first()) {
         (Some("--seed"), Some(&seed)) => {
-            let outcome = run_caught(seed);
+            let outcome = subject.run_caught(seed, &|_| {});
             report(seed, &outcome);
             for (name, count) in &outcome.hits {
                 println!("  {count:>9} {name}");
@@ -123,25 +159,26 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         }
-        (Some("--seeds"), Some(&count)) => long_run(numbers.get(1).copied().unwrap_or(0), count),
+        (Some("--seeds"), Some(&count)) => long_run(subject, numbers.get(1).copied().unwrap_or(0), count),
         _ => {
-            println!("usage: pinion-sim --seed N | --seeds COUNT [FIRST]");
+            println!("usage: pinion-sim [--storage] --seed N | --seeds COUNT [FIRST]");
             ExitCode::FAILURE
         }
     }
 }
 
 #[expect(clippy::print_stdout, reason = "the result is for who started it")]
-fn long_run(first: u64, count: u64) -> ExitCode {
-    let mut hits: BTreeMap<&'static str, u64> = MUST_HIT.iter().map(|name| (*name, 0)).collect();
+fn long_run(subject: Subject, first: u64, count: u64) -> ExitCode {
+    let must_hit = subject.must_hit();
+    let mut hits: BTreeMap<&'static str, u64> = must_hit.iter().map(|name| (*name, 0)).collect();
     let mut failed = Vec::new();
     for seed in first..first + count {
-        let outcome = run_caught(seed);
+        let outcome = subject.run_caught(seed, &|_| {});
         for (name, count) in &outcome.hits {
             *hits.entry(name).or_insert(0) += count;
         }
         *hits.entry("seeds").or_insert(0) += 1;
-        if seed % 10 == 0 && run_caught(seed).trace != outcome.trace {
+        if seed % 10 == 0 && subject.run_caught(seed, &|_| {}).trace != outcome.trace {
             println!("seed {seed} ran two ways");
             failed.push(seed);
         }
@@ -153,7 +190,7 @@ fn long_run(first: u64, count: u64) -> ExitCode {
     for (name, count) in &hits {
         println!("{count:>12} {name}");
     }
-    let never: Vec<_> = MUST_HIT.iter().filter(|name| hits[*name] == 0).collect();
+    let never: Vec<_> = must_hit.iter().filter(|name| hits[*name] == 0).collect();
     println!("{count} seeds from {first}, failed: {failed:?}, never hit: {never:?}");
     if failed.is_empty() && never.is_empty() {
         ExitCode::SUCCESS

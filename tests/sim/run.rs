@@ -36,7 +36,7 @@ pub(crate) struct Outcome {
 }
 
 /// Runs one seed in a world prepared by `prepare`.
-pub(crate) fn run(seed: u64, prepare: impl FnOnce(&SimWorld)) -> Outcome {
+pub(crate) fn run(seed: u64, prepare: &dyn Fn(&SimWorld)) -> Outcome {
     let world = SimWorld::new(seed);
     prepare(&world);
     let dice = Dice::from_seed(seed ^ 0xC0DE);

@@ -3,7 +3,7 @@
 //! Owns: indexes, admission. Not here: commits (`writer`).
 
 use super::pending::parts;
-use super::{AppendError, CommitLog, LogId, Position, Progress, Shared, State};
+use super::{AppendError, CommitLog, LogId, Position, Progress, Shared, State, Stopped};
 use crate::format::{record_size, RecordHeader, RecordKind};
 use crate::limits::ENTRY_SIZE_MAX;
 
@@ -31,6 +31,15 @@ impl State {
         })
     }
 
+    /// Nothing is taken any more once the log is stopped or closing.
+    fn takes_records(&self) -> Result<(), AppendError> {
+        match &self.stopped {
+            Some(stopped) => Err(AppendError::Stopped(stopped.clone())),
+            None if self.is_closing => Err(AppendError::Stopped(Stopped::closed())),
+            None => Ok(()),
+        }
+    }
+
     fn push(&mut self, header: RecordHeader, payload: &[u8]) -> u64 {
         let size = record_size(payload.len());
         self.pending.push(header, payload, self.salt);
@@ -53,9 +62,7 @@ impl Shared {
     /// Whether `size` bytes of records may be appended to a log now.
     fn admit(&self, log: LogId, size: usize) -> Result<(), AppendError> {
         let mut state = self.state.borrow_mut();
-        if let Some(stopped) = &state.stopped {
-            return Err(AppendError::Stopped(stopped.clone()));
-        }
+        state.takes_records()?;
         if !self.options.can_hold(size) {
             return Err(AppendError::TooLarge);
         }
@@ -170,9 +177,7 @@ impl CommitLog {
 
     fn control(&self, header: RecordHeader, payload: &[u8]) -> Result<Position, AppendError> {
         let mut state = self.0.state.borrow_mut();
-        if let Some(stopped) = &state.stopped {
-            return Err(AppendError::Stopped(stopped.clone()));
-        }
+        state.takes_records()?;
         let log = LogId(header.log);
         let ticket = state.push(header, payload);
         drop(state);

@@ -139,11 +139,19 @@ impl LogOptions {
     }
 }
 
-/// Why nothing can be appended any more.
+/// Why nothing can be appended any more: a write failed, or the log was closed.
 #[derive(Clone, Debug)]
 pub struct Stopped {
     /// What failed, where.
     pub reason: Arc<str>,
+}
+
+impl Stopped {
+    fn closed() -> Self {
+        Self {
+            reason: "closed".into(),
+        }
+    }
 }
 
 impl fmt::Display for Stopped {
@@ -303,6 +311,13 @@ impl CommitLog {
         self.0.state.borrow().stopped.clone()
     }
 
+    /// Whether what was appended there is durable.
+    pub fn is_durable(&self, position: Position) -> bool {
+        let state = self.0.state.borrow();
+        let progress = state.progress.get(&position.log.0);
+        progress.is_some_and(|progress| progress.durable >= position.ticket)
+    }
+
     /// Waits until an entry is durable.
     ///
     /// # Errors
@@ -311,12 +326,10 @@ impl CommitLog {
         self.0
             .listeners
             .until(|| {
-                let state = self.0.state.borrow();
-                let progress = state.progress.get(&position.log.0);
-                if progress.is_none_or(|progress| progress.durable >= position.ticket) {
+                if self.is_durable(position) {
                     return Some(Ok(()));
                 }
-                state.stopped.clone().map(Err)
+                self.stopped().map(Err)
             })
             .await
     }
@@ -338,11 +351,7 @@ impl CommitLog {
                     return Some(Err(stopped.clone()));
                 }
                 let is_over = state.is_closing && state.pending.size() == 0 && state.in_flight.is_empty();
-                is_over.then(|| {
-                    Err(Stopped {
-                        reason: "closed".into(),
-                    })
-                })
+                is_over.then(|| Err(Stopped::closed()))
             })
             .await
     }

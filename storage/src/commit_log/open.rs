@@ -66,23 +66,25 @@ impl CommitLog {
             io.fill_secret(&mut bytes);
             u64::from_le_bytes(bytes)
         });
+        // The deliberate bug: to go on where the log ends, cut or not, as if nothing had been.
         let keeps_epoch = recovered.epoch > 0 && io.sabotaged(Sabotage::KeepTheEpoch);
         let epoch = recovered.epoch + u64::from(!keeps_epoch);
         let mut kept: VecDeque<u64> = recovered.segments.into();
         let mut spares = recovered.spares;
         let mut next_commit = recovered.cursor.number;
         let mut previous_checksum = recovered.cursor.checksum.unwrap_or(0);
-        let goes_on = match (kept.back(), recovered.tail, recovered.cursor.checksum) {
-            (Some(last), Some(end), Some(_))
-                if end + (PIECE_SIZE + options.commit_size_max) as u64 <= options.segment_size =>
-            {
+        let has_room = recovered.end + (PIECE_SIZE + options.commit_size_max) as u64 <= options.segment_size;
+        let may_go_on = recovered.cursor.checksum.is_some() && (recovered.is_clean || keeps_epoch);
+        let goes_on = match kept.back() {
+            Some(last) if has_room && may_go_on => {
                 let path = dir.join(segment_name(*last));
                 let file = disk.open_file(&path, Access::Durable, Opening::Existing).await?;
-                (file.size()? == options.segment_size).then_some((file, end))
+                (file.size()? == options.segment_size).then_some((file, recovered.end))
             }
             _ => None,
         };
         let (file, offset) = match goes_on {
+            Some((file, end)) if keeps_epoch => (file, end),
             Some((file, end)) => {
                 io.hit("log_goes_on");
                 let mut piece = disk.buffer(PIECE_SIZE);

@@ -50,6 +50,8 @@ pub(crate) enum Applied {
         /// Entries that should stand before it and were not found.
         missing: u64,
     },
+    /// A copy of an entry that was not found where it was first: it counts, beside those behind it.
+    Copy,
     /// What it says was known already.
     Known,
     /// It changed what counts.
@@ -180,25 +182,31 @@ impl Places {
             // What stood before was checkpointed, and its segments are recycled.
             log.base = header.index.saturating_sub(1);
         }
-        if header.carried {
-            if let Some(at) = log.position(header.index) {
-                let before = log.entries[at].replace(entry);
-                let was_known = before.is_some();
-                for place in before.iter().flat_map(EntryPlaces::iter) {
-                    release(live, place.segment);
-                }
-                return if was_known {
-                    Applied::Known
-                } else {
-                    Applied::Entry { missing: 0 }
-                };
-            }
+        if header.carried && header.index <= log.last() {
             if header.index <= log.base {
-                for place in entry.iter() {
-                    release(live, place.segment);
+                let is_new = log.base_at.is_none() && log.base - header.index <= HOLE_MAX;
+                if !is_new {
+                    for place in entry.iter() {
+                        release(live, place.segment);
+                    }
+                    return Applied::Known;
                 }
-                return Applied::Known;
+                // Its first place is recycled already, that of those behind it is not.
+                while log.base >= header.index {
+                    log.entries.push_front(None);
+                    log.base -= 1;
+                }
             }
+            let at = log.position(header.index).expect("between base and last");
+            let before = log.entries[at].replace(entry);
+            for place in before.iter().flat_map(EntryPlaces::iter) {
+                release(live, place.segment);
+            }
+            return if before.is_some() {
+                Applied::Known
+            } else {
+                Applied::Copy
+            };
         } else if header.index <= log.last() {
             Self::drop_from(live, log, header.index);
         }
@@ -253,6 +261,15 @@ impl Places {
     /// Index up to which a log was checkpointed, and its last one.
     pub(crate) fn range(&self, log: LogId) -> Option<(u64, u64)> {
         self.logs.get(&log.0).map(|log| (log.base, log.last()))
+    }
+
+    /// Entries at the beginning of a log that neither are there nor were checkpointed.
+    pub(crate) fn lost_beginnings(&self) -> impl Iterator<Item = (LogId, u64)> + '_ {
+        let lost = self
+            .logs
+            .iter()
+            .filter(|(_, log)| log.base > 0 && log.base_at.is_none());
+        lost.map(|(id, log)| (LogId(*id), log.base))
     }
 
     /// Where an entry is: its records in order.
@@ -325,4 +342,69 @@ pub(crate) struct Held {
     pub bases: Vec<(LogId, u64)>,
     /// States that stand there.
     pub states: Vec<(LogId, u64, Place)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(log: u64, index: u64, carried: bool) -> RecordHeader {
+        RecordHeader {
+            kind: RecordKind::Entry,
+            more: false,
+            continues: false,
+            carried,
+            log,
+            index,
+        }
+    }
+
+    fn at(segment: u64) -> Place {
+        Place {
+            segment,
+            offset: 0,
+            size: 1,
+        }
+    }
+
+    /// A copy takes the place of its entry and frees the segment; of a checkpointed one it means nothing.
+    #[test]
+    fn copies_move_entries() {
+        let mut places = Places::default();
+        for index in 1..=3 {
+            assert_eq!(
+                places.apply(&entry(1, index, false), at(index)),
+                Applied::Entry { missing: 0 }
+            );
+        }
+        assert_eq!(places.apply(&entry(1, 1, true), at(7)), Applied::Known);
+        assert!(places.is_free(1));
+        assert_eq!(places.entry(LogId(1), 1), Some(vec![at(7)]));
+        let checkpoint = RecordHeader {
+            kind: RecordKind::Checkpoint,
+            ..entry(1, 1, false)
+        };
+        assert_eq!(places.apply(&checkpoint, at(7)), Applied::Changed);
+        assert_eq!(places.apply(&entry(1, 1, true), at(8)), Applied::Known);
+        assert!(places.is_free(8));
+        assert_eq!(places.range(LogId(1)), Some((1, 3)));
+    }
+
+    /// When the first place of an entry is recycled and that of the next is not, the copy comes behind the next.
+    #[test]
+    fn copies_may_come_behind_later_entries() {
+        let mut places = Places::default();
+        assert_eq!(
+            places.apply(&entry(1, 3, false), at(2)),
+            Applied::Entry { missing: 0 }
+        );
+        assert_eq!(places.lost_beginnings().collect::<Vec<_>>(), [(LogId(1), 2)]);
+        assert_eq!(places.apply(&entry(1, 1, true), at(5)), Applied::Copy);
+        assert_eq!(places.entry(LogId(1), 2), None);
+        assert_eq!(places.apply(&entry(1, 2, true), at(5)), Applied::Copy);
+        assert_eq!(places.range(LogId(1)), Some((0, 3)));
+        assert_eq!(places.entry(LogId(1), 1), Some(vec![at(5)]));
+        assert_eq!(places.entry(LogId(1), 3), Some(vec![at(2)]));
+        assert_eq!(places.lost_beginnings().count(), 0);
+    }
 }

@@ -154,13 +154,15 @@ impl Shared {
         loop {
             let goes_on = self.preparer.until(|| {
                 let state = self.state.borrow();
-                if state.is_closing || state.stopped.is_some() {
+                let is_over = state.is_closing && state.pending.size() == 0;
+                if is_over || state.stopped.is_some() {
                     return Some(false);
                 }
                 let oldest = state.segments.kept[0];
                 let is_full = state.segments.used() >= self.options.segments_max;
                 let at = is_full.then(|| (oldest, state.places.live(oldest)));
-                let may_work = state.segments.wants_ready() && (at.is_none() || at != full_at);
+                let may_help = at.is_none() || at != full_at || state.is_closing;
+                let may_work = state.segments.wants_ready() && may_help;
                 full_at = at;
                 may_work.then_some(true)
             });
@@ -169,7 +171,9 @@ impl Shared {
             }
             match self.prepare().await {
                 Ok(()) => self.state.borrow_mut().segments.no_space = false,
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                Err(error)
+                    if error.kind() == io::ErrorKind::StorageFull && !self.state.borrow().is_closing =>
+                {
                     self.io.hit("disk_full_met");
                     self.state.borrow_mut().segments.no_space = true;
                     self.appenders.wake();
@@ -179,6 +183,14 @@ impl Shared {
                     self.stop(&error);
                     return;
                 }
+            }
+            let is_stuck = {
+                let state = self.state.borrow();
+                state.is_closing && state.pending.size() > 0 && !state.segments.has_ready()
+            };
+            if is_stuck {
+                self.io.hit("closed_without_room");
+                self.stop(&"closed while the log had no room for what waited");
             }
             self.writers.wake();
             self.appenders.wake();
@@ -265,7 +277,8 @@ impl Shared {
         let held = {
             let state = self.state.borrow();
             let oldest = state.segments.kept[0];
-            let is_due = state.segments.kept.len() >= self.options.segments_before_carrying.max(2)
+            let is_due = !state.is_closing
+                && state.segments.kept.len() >= self.options.segments_before_carrying.max(2)
                 && state.segments.carried < oldest;
             if !is_due {
                 return Ok(());

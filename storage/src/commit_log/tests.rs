@@ -55,6 +55,7 @@ impl Story {
                     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(20)]).into_owned();
                     format!("{}:{index}={text}", log.0)
                 }
+                Replay::Copy { log, index, .. } => format!("{}:{index} copy", log.0),
                 Replay::Truncate { log, from } => format!("{} truncate {from}", log.0),
                 Replay::Checkpoint { log, through } => format!("{} checkpoint {through}", log.0),
                 Replay::Forget { log } => format!("{} forget", log.0),

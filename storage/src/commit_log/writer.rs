@@ -178,7 +178,7 @@ impl Shared {
             state.counts.write_ns += u64::try_from(now.since(commit.started).as_nanos()).unwrap_or(u64::MAX);
             state.on_durable(commit);
         }
-        let wants_segments = state.segments.wants_work();
+        let wants_segments = state.segments.wants_work() || state.is_closing;
         drop(state);
         if wants_segments {
             self.preparer.wake();

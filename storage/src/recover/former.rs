@@ -18,7 +18,8 @@ use super::store_dir::{shard_dir, shard_of};
 use super::{recover, write_metadata, Finding, RecoverError};
 use crate::commit_log::{read_record, AppendError, CommitLog, LogId, LogOptions};
 
-const MARK: &str = "moved";
+/// Name of the file that says where the logs of a former shard move to.
+pub(super) const MARK: &str = "moved";
 const MARK_WORDS: &str = "pinion moved ";
 const MARK_DONE: &str = "done";
 /// A mark is one short line; more is not read.
@@ -89,6 +90,8 @@ pub async fn settle_former_shards(
         let Some(shard) = shard_of(&listed.name) else {
             continue;
         };
+        // Names may be in the system's cache only; nothing may depend on a mark before it is durable.
+        disk.sync_dir(&listed.name).await?;
         match read_mark(disk, &listed.name).await? {
             Some(mark) => {
                 marks.insert(shard, mark);
@@ -129,8 +132,8 @@ async fn move_logs(
 ) -> Result<Vec<Finding>, RecoverError> {
     let dir = shard_dir(from);
     let recovered = recover(disk, &dir, io, &mut |_| {}).await?;
-    // Nobody makes checkpoints now that would make room in the other one.
-    options.segments_max += 2 * recovered.segments.len() + 2;
+    // Nobody makes checkpoints now that would make room in the other one: it takes what this one held.
+    options.segments_max = usize::MAX;
     let opened = CommitLog::open(io, disk, &shard_dir(to), options, &mut |_| {}).await?;
     let log = opened.log;
     let copied = copy(disk, &dir, &recovered, &log).await;
@@ -154,7 +157,9 @@ async fn copy(
         if base > 0 && log.range(id).is_none_or(|(known, _)| known < base) {
             last.push(log.checkpoint(id, base).map_err(refused)?);
         }
-        for index in base + 1..=end {
+        // What an earlier try brought over is there.
+        let known = log.range(id).map_or(0, |(_, last)| last);
+        for index in base.max(known) + 1..=end {
             if let Some(entry) = read_entry(disk, dir, salt, recovered, id, index).await? {
                 log.room(id, entry.len()).await.map_err(refused)?;
                 last.push(log.append_copy(id, index, &entry).map_err(refused)?);

@@ -233,11 +233,12 @@ pub fn judge(bytes: &[u8], question: Question, mut on_record: impl FnMut(usize, 
 /// What stands at the end of the log and does not count, if anything does.
 fn cut_at(walk: &Walk<'_>, expected: Option<CommitHeader>) -> Option<Cut> {
     let piece = walk.bytes.get(walk.offset..)?;
-    // A damaged header cannot be checked; one that claims to be the next commit is reported all the same.
-    let claims = piece.len() >= COMMIT_HEADER_SIZE
-        && piece[..4] == COMMIT_MAGIC
-        && piece[8..16] == walk.cursor.number.to_le_bytes()
-        && walk.header_at(walk.offset).is_none();
+    // A damaged header cannot be checked; one that looks like the next commit's is reported all the same.
+    let claims = piece.len() >= COMMIT_HEADER_SIZE && walk.header_at(walk.offset).is_none() && {
+        let follows = walk.cursor.checksum.filter(|checksum| *checksum != 0);
+        let is_numbered = piece[..4] == COMMIT_MAGIC && piece[8..16] == walk.cursor.number.to_le_bytes();
+        is_numbered || follows.is_some_and(|checksum| piece[24..32] == checksum.to_le_bytes())
+    };
     let is_followed = walk.later().next().is_some();
     if expected.is_none() && !claims && !is_followed {
         return None;

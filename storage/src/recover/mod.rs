@@ -55,6 +55,15 @@ pub enum Replay<'a> {
         /// What was appended.
         bytes: &'a [u8],
     },
+    /// An entry that was not found where it was first, and was copied behind later ones: it supersedes nothing.
+    Copy {
+        /// Which log.
+        log: LogId,
+        /// Its index there.
+        index: u64,
+        /// What was appended.
+        bytes: &'a [u8],
+    },
     /// Everything from `from` on is void.
     Truncate {
         /// Which log.
@@ -209,8 +218,10 @@ pub struct Recovered {
     pub segments: Vec<u64>,
     /// Files that can become segments.
     pub(crate) spares: Vec<PathBuf>,
-    /// Where in the last segment the log may go on; `None` when something that does not count stands there.
-    pub tail: Option<u64>,
+    /// Where the log ends in the last segment, bytes; 0: there is none.
+    pub end: u64,
+    /// Nothing stands behind the end that does not count, so the log may go on there.
+    pub is_clean: bool,
     /// Entries that are missing.
     pub missing: Vec<Missing>,
     /// What an operator should know.
@@ -270,7 +281,10 @@ async fn look(disk: &Disk, dir: &Path) -> Result<Files, RecoverError> {
             files.segments.push((segment, head));
         } else if name.starts_with("spare-") && !listed.is_dir {
             files.spares.push(listed.name.clone());
-        } else if !(listed.is_dir && name == QUARANTINE || metadata::is_metadata(&name)) {
+        } else if !(listed.is_dir && name == QUARANTINE
+            || name == former::MARK
+            || metadata::is_metadata(&name))
+        {
             files.findings.push(Finding::Unknown(dir.join(&listed.name)));
         }
     }
@@ -331,13 +345,14 @@ impl Replayer<'_> {
                     self.parts.insert(log.0, parts);
                 }
             }
-            Applied::Entry { missing } => {
-                if missing > 0 {
-                    self.missing.push(Missing {
+            Applied::Entry { .. } | Applied::Copy => {
+                if let Applied::Entry { missing } = applied {
+                    let first = index - missing;
+                    self.missing.extend((missing > 0).then_some(Missing {
                         log,
-                        first: index - missing,
+                        first,
                         count: missing,
-                    });
+                    }));
                 }
                 let bytes = if parts.is_empty() {
                     payload
@@ -345,7 +360,10 @@ impl Replayer<'_> {
                     parts.extend_from_slice(payload);
                     &parts
                 };
-                (self.sink)(Replay::Entry { log, index, bytes });
+                (self.sink)(match applied {
+                    Applied::Copy => Replay::Copy { log, index, bytes },
+                    _ => Replay::Entry { log, index, bytes },
+                });
             }
             Applied::Known | Applied::Changed => {}
         }
@@ -363,6 +381,8 @@ pub async fn recover(
     io: &Io,
     sink: &mut dyn FnMut(Replay<'_>),
 ) -> Result<Recovered, RecoverError> {
+    // As with what is read below: names may be in the system's cache only.
+    disk.sync_dir(dir).await?;
     let files = look(disk, dir).await?;
     let salt = files.segments.iter().find_map(|(_, head)| match head {
         Head::Written(header) => Some(header.salt),
@@ -379,7 +399,8 @@ pub async fn recover(
         places: Places::default(),
         segments: Vec::new(),
         spares: files.spares,
-        tail: None,
+        end: 0,
+        is_clean: false,
         missing: Vec::new(),
         findings: files.findings,
     };
@@ -459,12 +480,17 @@ pub async fn recover(
             let copy = quarantine(disk, dir, *segment, bytes).await?;
             recovered.findings.extend(copy.map(Finding::Quarantined));
         }
-        recovered.tail = (is_last && verdict.cut.is_none()).then_some(verdict.end);
+        recovered.end = verdict.end;
+        recovered.is_clean = is_last && verdict.cut.is_none();
         recovered.cursor = verdict.cursor;
         recovered.segments.push(*segment);
     }
     recovered.places = replayer.places;
     recovered.missing = replayer.missing;
+    let beginnings = recovered.places.lost_beginnings();
+    recovered
+        .missing
+        .extend(beginnings.map(|(log, count)| Missing { log, first: 1, count }));
     Ok(recovered)
 }
 
