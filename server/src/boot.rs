@@ -100,7 +100,7 @@ impl Server {
         for finding in report.warnings() {
             tracing::warn!("{}", finding.line());
         }
-        let rules = Arc::new(auth::compile(&options.access, None)?);
+        let rules = Arc::new(auth::compile(&options.access, None).map_err(|found| found.to_string())?);
         if auth::has_plain_passwords(&options.access) {
             tracing::warn!("Plaintext passwords detected, use nkeys or bcrypt");
         }

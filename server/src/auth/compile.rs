@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use pinion_shard::rules::{
-    self, AccountSpec, Authenticator, Exports, Imports, Permissions, Rules, RulesSpec, ServiceExport,
-    ServiceImport, StreamExport, StreamImport, GLOBAL_NAME,
+    self, AccountSpec, Authenticator, Exports, Imports, Permissions, Rules, RulesError, RulesSpec,
+    ServiceExport, ServiceImport, StreamExport, StreamImport, GLOBAL_NAME,
 };
 use pinion_shard::subject::mapping::Mappings;
 use pinion_shard::subject::token_at;
@@ -14,12 +14,51 @@ use super::secret;
 use crate::config::access::{
     self, Access, Account, Credentials, Export, ExportKind, Import, ImportKind, Login, Mapping,
 };
+use crate::config::{Diagnostic, Position};
 
 /// The rules that the options mean. Accounts that `previous` has keep their numbers.
 ///
 /// # Errors
-/// What the accounts cannot be, in one line.
-pub fn compile(access: &Access, previous: Option<&Rules>) -> Result<Rules, String> {
+/// What the accounts cannot be, with the place of the import that cannot be.
+pub fn compile(access: &Access, previous: Option<&Rules>) -> Result<Rules, Diagnostic> {
+    let spec = rules_spec(access).map_err(|text| Diagnostic::error(None, text))?;
+    let permissions = access
+        .users
+        .iter()
+        .map(|user| compile_permissions(user.permissions.as_deref()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|text| Diagnostic::error(None, text))?;
+    let authenticator = |numbers: &rules::Accounts<'_>| {
+        Arc::new(ConfiguredUsers::new(access, permissions, numbers)) as Arc<dyn Authenticator>
+    };
+    let built = Rules::build(previous, spec, authenticator);
+    built.map_err(|error| Diagnostic::error(place_of(&error, access), error.to_string()))
+}
+
+/// Where the import stands that an error is about.
+fn place_of(error: &RulesError, access: &Access) -> Option<Position> {
+    let RulesError::Import {
+        account,
+        kind,
+        from,
+        subject,
+        ..
+    } = error
+    else {
+        return None;
+    };
+    let importer = access.accounts.iter().find(|other| *other.name == **account)?;
+    let import = importer.imports.iter().find(|import| {
+        let own_kind = match import.kind {
+            ImportKind::Service { .. } => "service",
+            ImportKind::Stream { .. } => "stream",
+        };
+        *import.account == **from && *import.subject == **subject && own_kind == *kind
+    });
+    import.map(|import| import.at.clone())
+}
+
+fn rules_spec(access: &Access) -> Result<RulesSpec, String> {
     let mut accounts = Vec::with_capacity(access.accounts.len() + 1);
     for account in &access.accounts {
         accounts.push(account_spec(account, &access.accounts)?);
@@ -31,20 +70,11 @@ pub fn compile(access: &Access, previous: Option<&Rules>) -> Result<Rules, Strin
             ..AccountSpec::default()
         });
     }
-    let spec = RulesSpec {
+    Ok(RulesSpec {
         accounts,
         system_account: access.system_account.as_deref().map(str::to_owned),
         cluster: String::new(),
-    };
-    let permissions = access
-        .users
-        .iter()
-        .map(|user| compile_permissions(user.permissions.as_deref()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let authenticator = |numbers: &rules::Accounts<'_>| {
-        Arc::new(ConfiguredUsers::new(access, permissions, numbers)) as Arc<dyn Authenticator>
-    };
-    Rules::build(previous, spec, authenticator).map_err(|error| error.to_string())
+    })
 }
 
 /// Whether a password stands in clear in the configuration, which deserves a warning.

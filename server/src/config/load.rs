@@ -41,6 +41,10 @@ pub fn load(path: &Path, read: &dyn ReadFile, env: &dyn Env) -> Result<Loaded, V
         // A setting that was refused by itself has its default here, which may then contradict another one.
         Err(problems) if !has_error(&diagnostics) => diagnostics.extend(problems),
         Ok(options) if !has_error(&diagnostics) => {
+            if let Err(problem) = crate::auth::compile(&options.access, None) {
+                diagnostics.push(problem);
+                return Err(diagnostics);
+            }
             if options.limits.payload_size > PAYLOAD_SIZE_DISCOURAGED {
                 let at = raw.origins.get("max_payload").cloned();
                 let text = "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance";

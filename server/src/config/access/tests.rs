@@ -8,19 +8,14 @@ use crate::config::parser::parse_text;
 use crate::config::table::Table;
 use crate::config::{Options, Severity};
 
-/// Exports, imports and mappings are read here, whether or not the table lets them pass.
+/// Keys without an effect are read here too.
 fn applied(text: &str) -> Applied {
     let no_file = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     let map = parse_text("t.conf", text.as_bytes(), &no_file, &|_: &str| None)
         .unwrap_or_else(|errors| panic!("{text:?}: {errors:?}"));
     apply(
         &map,
-        &Table::with_effective(&[
-            "mappings",
-            "accounts.<account>.mappings",
-            "accounts.<account>.exports",
-            "accounts.<account>.imports",
-        ]),
+        &Table::with_effective(&["accounts.<account>.exports", "accounts.<account>.imports"]),
     )
 }
 
