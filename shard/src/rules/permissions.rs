@@ -231,3 +231,129 @@ fn read_subject_and_queue(entry: &str) -> Option<Pattern> {
     let queue = queue.map(|queue| queue.as_bytes().into());
     read_subject(subject).map(|pattern| Pattern { queue, ..pattern })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is allowed and what is denied.
+    type Lists<'a> = (Option<&'a [&'a str]>, &'a [&'a str]);
+    type Queue<'a> = Option<&'a [u8]>;
+
+    fn list(allow: Option<&[&str]>, deny: &[&str]) -> Option<AllowDeny> {
+        let strings = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect();
+        Some(AllowDeny {
+            allow: allow.map(strings),
+            deny: strings(deny),
+        })
+    }
+
+    fn publish(allow: Option<&[&str]>, deny: &[&str]) -> Permissions {
+        let spec = PermissionSpec {
+            publish: list(allow, deny),
+            ..PermissionSpec::default()
+        };
+        Permissions::compile(&spec).unwrap()
+    }
+
+    fn subscribe(allow: Option<&[&str]>, deny: &[&str]) -> Permissions {
+        let spec = PermissionSpec {
+            subscribe: list(allow, deny),
+            ..PermissionSpec::default()
+        };
+        Permissions::compile(&spec).unwrap()
+    }
+
+    /// Deny wins; no list allows all, an empty one nothing; wildcards and empty tokens.
+    #[test]
+    fn publish_lists_decide() {
+        let cases: [(Lists<'_>, &[u8], bool); 9] = [
+            ((None, &[]), b"a", true),
+            ((Some(&[]), &[]), b"a", false),
+            ((Some(&["a", "b.*"]), &[]), b"b.c", true),
+            ((Some(&["a", "b.*"]), &[]), b"b.c.d", false),
+            ((Some(&["a.>"]), &["a.b.>"]), b"a.b", true),
+            ((Some(&["a.>"]), &["a.b.>"]), b"a.b.c", false),
+            ((None, &["a"]), b"a", false),
+            ((None, &["a"]), b"b", true),
+            ((Some(&[">"]), &[]), b"a..b", false),
+        ];
+        for ((allow, deny), subject, wanted) in cases {
+            let allowed = publish(allow, deny).may_publish(subject);
+            assert_eq!(
+                allowed,
+                wanted,
+                "{allow:?} {deny:?} {}",
+                String::from_utf8_lossy(subject)
+            );
+        }
+    }
+
+    /// Entries with a queue group decide for queue subscriptions where they take the subject.
+    #[test]
+    fn subscribe_lists_decide() {
+        let cases: [(Lists<'_>, &[u8], Queue<'_>, bool); 14] = [
+            ((Some(&[]), &[]), b"a", None, true),
+            ((Some(&["a"]), &[]), b"a", Some(b"q"), true),
+            ((Some(&["a v1"]), &[]), b"a", None, false),
+            ((Some(&["a v1"]), &[]), b"a", Some(b"v1"), true),
+            ((Some(&["a", "a v1"]), &[]), b"a", Some(b"v2"), false),
+            ((Some(&["a", "a v1"]), &[]), b"a", None, true),
+            ((Some(&["a v1.*"]), &[]), b"a", Some(b"v1.x"), true),
+            ((Some(&["a v1.*"]), &[]), b"a", Some(b"v1.*"), true),
+            ((Some(&["a.*"]), &[]), b"a.*", None, true),
+            ((Some(&["a.b"]), &[]), b"a.*", None, false),
+            ((None, &["a q"]), b"a", None, true),
+            ((None, &["a q"]), b"a", Some(b"q"), false),
+            ((None, &["a"]), b"a", Some(b"q"), false),
+            ((None, &["a.b"]), b"a.*", None, true),
+        ];
+        for ((allow, deny), subject, queue, wanted) in cases {
+            let allowed = subscribe(allow, deny).may_subscribe(subject, queue);
+            let shown = (
+                String::from_utf8_lossy(subject),
+                queue.map(String::from_utf8_lossy),
+            );
+            assert_eq!(allowed, wanted, "{allow:?} {deny:?} {shown:?}");
+        }
+    }
+
+    /// Only subscriptions that could match a denied message are filtered.
+    #[test]
+    fn wildcards_over_denied_subjects_are_filtered() {
+        let permissions = subscribe(None, &["a.secret", "jobs bad"]);
+        for (subject, queue, wanted) in [
+            ("a.*", None, true),
+            (">", None, true),
+            ("b.*", None, false),
+            ("a.x", None, false),
+            ("jobs", Some("good"), true),
+            ("jobs", None, false),
+        ] {
+            let filtered = permissions.must_filter(subject.as_bytes(), queue.map(str::as_bytes));
+            assert_eq!(filtered, wanted, "{subject} {queue:?}");
+        }
+        assert!(permissions.denies(b"a.secret", None));
+        assert!(permissions.denies(b"jobs", Some(b"bad")));
+        assert!(!permissions.denies(b"jobs", Some(b"good")));
+        assert!(!permissions.denies(b"jobs", None));
+    }
+
+    /// What is no pattern is an error and not left out; what was read can be shown again.
+    #[test]
+    fn entries_are_patterns() {
+        for wrong in ["", "a..b", "a b c", ">.a", ".a"] {
+            let spec = PermissionSpec {
+                subscribe: list(None, &["fine", wrong]),
+                ..PermissionSpec::default()
+            };
+            assert_eq!(Permissions::compile(&spec).unwrap_err().entry, wrong);
+        }
+        let spec = PermissionSpec {
+            publish: list(Some(&["a", "b.*"]), &["c"]),
+            subscribe: list(Some(&["a", "a q"]), &[]),
+            responses: Some(ResponsePermission::default()),
+        };
+        assert_eq!(Permissions::compile(&spec).unwrap().spec(), spec);
+    }
+}

@@ -280,3 +280,67 @@ pub(super) fn leads_back<'a, R: Route + 'a>(
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(there: &str, here: &str) -> StreamRoute {
+        StreamRoute {
+            crossing: Crossing::compile(here, there).unwrap(),
+            account: AccountId(9),
+            allow_trace: false,
+        }
+    }
+
+    /// A subscription listens there to what it has in common with the import, and to nothing else.
+    #[test]
+    fn subscriptions_are_narrowed_to_the_import() {
+        for (there, here, subscription, wanted) in [
+            ("a", "", "a", Some("a")),
+            ("a", "", ">", Some("a")),
+            ("a", "x.a", "x.*", Some("a")),
+            ("a", "x.a", "a", None),
+            ("a.*", "", "a.b", Some("a.b")),
+            ("a.>", "", "*.b", Some("a.b")),
+            ("a.>", "p.a.>", "p.a.b.*", Some("a.b.*")),
+            ("a.>", "p.a.>", "p.*.b", Some("a.b")),
+            ("a.>", "p.a.>", "p.a", None),
+            ("a.*.*", "$2.$1", "x.y", Some("a.y.x")),
+            ("a.*.*", "$2.$1", "*.y", Some("a.y.*")),
+            ("a.*.*", "$2.$1", ">", Some("a.*.*")),
+            ("a.*.*", "$2.$1", "x.y.z", None),
+        ] {
+            let subject = route(there, here).subscription_there(subscription.as_bytes());
+            let subject = subject.map(|subject| String::from_utf8(subject).unwrap());
+            assert_eq!(
+                subject.as_deref(),
+                wanted,
+                "{there} as {here:?} for {subscription}"
+            );
+        }
+    }
+
+    /// Subjects go there and come back the same.
+    #[test]
+    fn subjects_come_back() {
+        for (there, here, subject, local) in [
+            ("a", "x.a", "a", "x.a"),
+            ("a.*", "", "a.b", "a.b"),
+            ("a.*.*", "$2.$1", "a.b.c", "c.b"),
+            ("a.>", "p.>", "a.b.c", "p.b.c"),
+            ("*.a.*.b.*", "$3.$1.$2", "1.a.2.b.3", "3.1.2"),
+        ] {
+            let route = route(there, here);
+            let (mut inward, mut outward) = (Vec::new(), Vec::new());
+            route.rewrite(subject.as_bytes(), &mut inward);
+            route.crossing.outward.apply(local.as_bytes(), &mut outward);
+            assert_eq!(String::from_utf8(inward).unwrap(), local, "{there} as {here:?}");
+            assert_eq!(
+                String::from_utf8(outward).unwrap(),
+                subject,
+                "{there} as {here:?}"
+            );
+        }
+    }
+}

@@ -348,3 +348,201 @@ impl Accounts<'_> {
         self.by_name.get(name).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{Access, ServiceExport, StreamExport};
+
+    fn account(name: &str) -> AccountSpec {
+        AccountSpec {
+            name: name.to_owned(),
+            ..AccountSpec::default()
+        }
+    }
+
+    fn service(account: &str, subject: &str, local: &str) -> ServiceImport {
+        ServiceImport {
+            account: account.to_owned(),
+            subject: subject.to_owned(),
+            local: local.to_owned(),
+            share: false,
+            is_activated: false,
+        }
+    }
+
+    fn stream(account: &str, subject: &str, local: &str) -> StreamImport {
+        StreamImport {
+            account: account.to_owned(),
+            subject: subject.to_owned(),
+            local: local.to_owned(),
+            is_activated: false,
+            allow_trace: false,
+        }
+    }
+
+    /// An account that exports `service` and `stream` to whom `access` says.
+    fn exporter(name: &str, subject: &str, access: &Access) -> AccountSpec {
+        let mut spec = account(name);
+        spec.exports.services = vec![ServiceExport {
+            access: access.clone(),
+            ..ServiceExport::public(subject)
+        }];
+        spec.exports.streams = vec![StreamExport {
+            subject: subject.to_owned(),
+            access: access.clone(),
+        }];
+        spec
+    }
+
+    fn build(accounts: Vec<AccountSpec>) -> Result<Rules, RulesError> {
+        let spec = RulesSpec {
+            accounts,
+            ..RulesSpec::default()
+        };
+        Rules::build(None, spec, |_| {
+            Arc::new(Everyone::into_account(AccountId::GLOBAL))
+        })
+    }
+
+    fn fault(accounts: Vec<AccountSpec>) -> Option<ImportFault> {
+        match build(accounts) {
+            Ok(_) => None,
+            Err(RulesError::Import { fault, .. }) => Some(fault),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// An import must be exported to its account: to all, by its name, or by an activation that was checked.
+    #[test]
+    fn imports_must_be_exported_to_the_importer() {
+        let of = |access: &Access, is_activated| {
+            let mut services = account("I");
+            services.imports.services = vec![ServiceImport {
+                is_activated,
+                ..service("E", "s.a", "")
+            }];
+            let mut streams = account("I");
+            streams.imports.streams = vec![StreamImport {
+                is_activated,
+                ..stream("E", "s.*", "")
+            }];
+            let exporter = exporter("E", "s.*", access);
+            let faults = [services, streams].map(|importer| fault(vec![exporter.clone(), importer]));
+            assert_eq!(faults[0], faults[1]);
+            faults[0].clone()
+        };
+        let named = |name: &str| Access::Accounts([name.to_owned()].into());
+        assert_eq!(of(&Access::Public, false), None);
+        assert_eq!(of(&named("I"), false), None);
+        assert_eq!(of(&named("J"), false), Some(ImportFault::NotAuthorized));
+        assert_eq!(of(&Access::Activation, true), None);
+        assert_eq!(of(&Access::Activation, false), Some(ImportFault::NotAuthorized));
+        let mut importer = account("I");
+        importer.imports.services = vec![service("E", "s.>", "")];
+        let wider = fault(vec![exporter("E", "s.*", &Access::Public), importer.clone()]);
+        assert_eq!(wider, Some(ImportFault::NotAuthorized));
+        assert_eq!(fault(vec![importer]), Some(ImportFault::UnknownAccount));
+    }
+
+    /// A local subject must name the wildcards of the exported one.
+    #[test]
+    fn subjects_of_an_import_must_fit() {
+        for (local, fits) in [
+            ("x.*", true),
+            ("x.$1", true),
+            ("x", false),
+            ("x.$2", false),
+            ("x.>", false),
+            ("x..y", false),
+        ] {
+            let mut importer = account("I");
+            importer.imports.services = vec![service("E", "s.*", local)];
+            let fault = fault(vec![exporter("E", "s.*", &Access::Public), importer]);
+            let is_subject = matches!(fault, Some(ImportFault::Subject(_)));
+            assert_eq!((fault.is_none(), is_subject), (fits, !fits), "{local}: {fault:?}");
+        }
+    }
+
+    /// Imports that lead back to an account are refused, over any number of accounts; a chain with an end is not.
+    #[test]
+    fn cycles_are_refused() {
+        for length in 1..6 {
+            for closes in [true, false] {
+                let accounts = |is_service: bool| -> Vec<AccountSpec> {
+                    let link = |number: usize| {
+                        let mut spec = exporter(&format!("A{number}"), "ring.>", &Access::Public);
+                        let next = format!("A{}", (number + 1) % length);
+                        let is_end = number + 1 == length && !closes;
+                        if is_service && !is_end {
+                            spec.imports.services = vec![service(&next, "ring.>", "")];
+                        } else if !is_end {
+                            spec.imports.streams = vec![stream(&next, "ring.>", "")];
+                        }
+                        spec
+                    };
+                    (0..length).map(link).collect()
+                };
+                let wanted = closes.then_some(ImportFault::Cycle);
+                assert_eq!(
+                    fault(accounts(true)),
+                    wanted,
+                    "{length} services, closed: {closes}"
+                );
+                assert_eq!(
+                    fault(accounts(false)),
+                    wanted,
+                    "{length} streams, closed: {closes}"
+                );
+            }
+        }
+    }
+
+    /// Two accounts may import from each other what does not meet.
+    #[test]
+    fn imports_both_ways_are_no_cycle_where_subjects_differ() {
+        let mut one = exporter("A", "a", &Access::Public);
+        let mut other = exporter("B", "b", &Access::Public);
+        one.imports.services = vec![service("B", "b", "")];
+        other.imports.services = vec![service("A", "a", "")];
+        assert_eq!(fault(vec![one.clone(), other.clone()]), None);
+        // What comes to A as `a` goes on to B.
+        one.imports.services = vec![service("B", "b", "a")];
+        assert_eq!(fault(vec![one, other]), Some(ImportFault::Cycle));
+    }
+
+    /// Numbers and counts stay with the name; a name that comes back is a new account; versions count up.
+    #[test]
+    fn numbers_are_given_once() {
+        let next = |previous: &Rules, names: &[&str]| {
+            let spec = RulesSpec {
+                accounts: names.iter().map(|name| account(name)).collect(),
+                ..RulesSpec::default()
+            };
+            let open = |_: &Accounts<'_>| {
+                Arc::new(Everyone::into_account(AccountId::GLOBAL)) as Arc<dyn Authenticator>
+            };
+            Rules::build(Some(previous), spec, open).unwrap()
+        };
+        let id = |rules: &Rules, name: &str| rules.account_named(name).map(|account| account.id);
+        let first = Rules::open();
+        assert_eq!(id(&first, "$G"), Some(AccountId::GLOBAL));
+        assert_eq!(first.system_account(), Some(AccountId::SYSTEM));
+        let second = next(&first, &["A", "B"]);
+        let third = next(&second, &["B"]);
+        let fourth = next(&third, &["A", "B"]);
+        assert_eq!(id(&third, "B"), id(&second, "B"));
+        assert_eq!(id(&third, "A"), None);
+        assert!(id(&fourth, "A") > id(&second, "B"));
+        let counts = |rules: &Rules| Arc::clone(&rules.account_named("B").unwrap().counts);
+        assert!(Arc::ptr_eq(&counts(&second), &counts(&fourth)));
+        assert_eq!(
+            [first, second, third, fourth].map(|rules| rules.version()),
+            [1, 2, 3, 4]
+        );
+        assert!(matches!(
+            build(vec![account("A"), account("A")]),
+            Err(RulesError::DuplicateAccount { .. })
+        ));
+    }
+}
