@@ -94,6 +94,85 @@ fn heard(out: &Out) -> Option<String> {
     }
 }
 
+/// Messages made from those of the stories by changing, dropping and doubling bytes.
+#[test]
+fn damaged_requests_are_answered_or_dropped() {
+    /// How often every story is told.
+    const ROUNDS: u64 = 40;
+    let stories = load();
+    let mut answered = 0;
+    for round in 0..ROUNDS {
+        for (index, story) in stories.iter().enumerate() {
+            let mut chance = Chance(round * 1_000 + index as u64 + 1);
+            let mut server = server();
+            let mut now = WallTime(1_780_000_000_000_000_000);
+            for case in &story.cases {
+                let Step::Publish {
+                    subject,
+                    headers,
+                    payload,
+                } = &case.step
+                else {
+                    continue;
+                };
+                // Half of the messages stay whole, so that there are streams to damage.
+                let (mut headers, mut payload) = (headers.clone(), payload.clone());
+                if chance.below(2) == 0 {
+                    chance.damage(&mut headers);
+                    chance.damage(&mut payload);
+                }
+                let message = Incoming {
+                    subject: subject.as_bytes(),
+                    reply: REPLY,
+                    headers: &headers,
+                    payload: &payload,
+                };
+                now = now + Duration::from_millis(chance.below(700));
+                answered += server.publish(message, now).len();
+                server.tick(now);
+            }
+        }
+    }
+    assert!(answered > 10_000, "{answered} answers");
+}
+
+/// Chance that is the same in every run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> u64 {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound as u64
+    }
+
+    fn index(&mut self, bound: usize) -> usize {
+        usize::try_from(self.below(bound)).expect("below a usize")
+    }
+
+    fn damage(&mut self, bytes: &mut Vec<u8>) {
+        for _ in 0..self.below(4) {
+            if bytes.is_empty() {
+                return;
+            }
+            let at = self.index(bytes.len());
+            match self.below(4) {
+                0 => bytes[at] = u8::try_from(self.below(256)).expect("a byte"),
+                1 => {
+                    bytes.remove(at);
+                }
+                2 => bytes.truncate(at),
+                _ => {
+                    let doubled = bytes[at..].to_vec();
+                    bytes.extend_from_slice(&doubled);
+                }
+            }
+        }
+    }
+}
+
 /// Covers: TestJetStreamBasicAckPublish, TestJetStreamPublishExpect, TestJetStreamDirectGetBatch
 #[test]
 fn handlers_answer_as_the_peer() {

@@ -22,6 +22,28 @@ pub enum Value {
     Object(Vec<(String, Value)>),
 }
 
+impl Value {
+    /// The value as JSON, without blanks.
+    pub(crate) fn to_json(&self) -> String {
+        let text = |text: &String| String::from_utf8_lossy(&super::to_vec(text)).into_owned();
+        match self {
+            Self::Null => "null".to_owned(),
+            Self::Bool(value) => value.to_string(),
+            Self::Number(number) => number.clone(),
+            Self::String(string) => text(string),
+            Self::Array(items) => {
+                let items: Vec<String> = items.iter().map(Self::to_json).collect();
+                format!("[{}]", items.join(","))
+            }
+            Self::Object(members) => {
+                let member = |(key, value): &(String, Self)| format!("{}:{}", text(key), value.to_json());
+                let members: Vec<String> = members.iter().map(member).collect();
+                format!("{{{}}}", members.join(","))
+            }
+        }
+    }
+}
+
 /// All documents of a text, and how it ended.
 pub fn parse_all(bytes: &[u8]) -> (Vec<Value>, Result<(), String>) {
     let mut parser = Parser { bytes, at: 0 };

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::json::{quote, to_vec, Context, Decode, Value};
+use crate::json::{quote, Context, Decode, Value};
 
 /// Defines an enum of words. The first is the default.
 macro_rules! words {
@@ -40,15 +40,7 @@ macro_rules! words {
 }
 
 fn cannot_unmarshal(value: &Value) -> String {
-    let text = match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(given) => given.to_string(),
-        Value::Number(text) => text.clone(),
-        Value::String(text) => String::from_utf8_lossy(&to_vec(text)).into_owned(),
-        Value::Array(_) => "[]".to_owned(),
-        Value::Object(_) => "{}".to_owned(),
-    };
-    format!("can not unmarshal {}", quote(&text))
+    format!("can not unmarshal {}", quote(&value.to_json()))
 }
 
 fn unknown_compression(_: &Value) -> String {
