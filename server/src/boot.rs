@@ -6,13 +6,13 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{bounded, unbounded, Receiver, RecvTimeoutError, Sender};
 use pinion_shard::conn::HandshakeFirst;
 use pinion_shard::ids::ShardId;
 use pinion_shard::io::uring::{start_shard_thread, ShardThread, ThreadPlan, UringBell, WorkerQueue, Workers};
-use pinion_shard::io::Bell;
+use pinion_shard::io::{Bell, WallTime};
 use pinion_shard::mesh::MeshSize;
 use pinion_shard::rules::Rules;
 use pinion_shard::runtime::{serve_listener, start, LameDuck, Parts, Shards};
@@ -100,10 +100,7 @@ impl Server {
         for finding in report.warnings() {
             tracing::warn!("{}", finding.line());
         }
-        let rules = Arc::new(auth::compile(&options.access, None).map_err(|found| found.to_string())?);
-        if auth::has_plain_passwords(&options.access) {
-            tracing::warn!("Plaintext passwords detected, use nkeys or bcrypt");
-        }
+        let rules = Arc::new(auth::first_rules(&options, wall_now())?);
         let (sender, events) = unbounded();
         // Looked at before they are read: a change between the two is seen later.
         let certificates = options.tls.as_ref().map(|tls| WatchedFiles::of(&tls.block));
@@ -420,6 +417,15 @@ fn workers_wanted() -> usize {
 )]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what tokens say about time is looked at before any shard is there to ask"
+)]
+fn wall_now() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallTime(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 fn announce(settings: &Settings, identity: &Identity) {

@@ -78,7 +78,7 @@ fn rules_spec(access: &Access) -> Result<RulesSpec, String> {
 }
 
 /// Whether a password stands in clear in the configuration, which deserves a warning.
-pub fn has_plain_passwords(access: &Access) -> bool {
+pub(super) fn has_plain_passwords(access: &Access) -> bool {
     let is_plain = |password: &str| secret::hash_cost(password).is_none();
     let of_everybody = match &access.login {
         Login::User { password, .. } => !password.reveal().is_empty() && is_plain(password.reveal()),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::access;
 use super::block::{Field, Reader};
 use super::diagnostic::Diagnostic;
+use super::operator_mode;
 use super::options::{Pin, WriteTimeout};
 use super::raw::{RawOptions, SHARDS_MAX};
 use super::table::{Key, Table};
@@ -30,6 +31,9 @@ pub struct Applied {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// Takes over a key whose value has a file of its own here.
+type BlockStore = fn(&mut Reader<'_>, &Key, &str, &Node, &mut RawOptions);
+
 /// Takes over every key of a file.
 pub fn apply(map: &Map, table: &Table) -> Applied {
     let mut applied = Applied::default();
@@ -38,8 +42,13 @@ pub fn apply(map: &Map, table: &Table) -> Applied {
         diagnostics: &mut applied.diagnostics,
     };
     for Field { key, written, node } in reader.fields("", map) {
-        if access::owns(key.path) {
-            access::store(&mut reader, &key, written, node, &mut applied.raw);
+        let store = match key.path {
+            path if access::owns(path) => Some(access::store as BlockStore),
+            path if operator_mode::owns(path) => Some(operator_mode::store as BlockStore),
+            _ => None,
+        };
+        if let Some(store) = store {
+            store(&mut reader, &key, written, node, &mut applied.raw);
             applied.raw.origins.insert(key.path, node.at.clone());
             continue;
         }

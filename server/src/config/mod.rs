@@ -13,6 +13,7 @@ mod docs;
 pub mod files;
 mod lexer;
 pub mod load;
+pub mod operator_mode;
 pub mod options;
 pub mod parser;
 pub mod raw;

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::access::Access;
+use super::operator_mode::OperatorMode;
 use super::raw::RawOptions;
 use super::tls::TlsBlock;
 use crate::log::Format;
@@ -27,6 +28,8 @@ pub struct Options {
     pub identity: Identity,
     /// Who may connect, and what they may do.
     pub access: Access,
+    /// Users come in by tokens; `access` has none then.
+    pub operator_mode: Option<OperatorMode>,
     /// What one client, or all of them, may use.
     pub limits: Limits,
     /// When a connection counts as dead or too slow.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::access::{self, Mapping, RawAccount, User};
 use super::block::Written;
 use super::diagnostic::{Diagnostic, Position};
+use super::operator_mode::{self, Operator, Resolver};
 use super::options::{
     ClientListen, Cores, Identity, Limits, Liveness, LogOptions, MonitorListen, Operations, Options, Pin,
     Protocol, TlsListen, WriteTimeout,
@@ -129,6 +130,18 @@ raw_options! {
     tls_off: bool,
     /// `allow_non_tls`.
     allow_non_tls: bool,
+    /// `operator`, read from their files.
+    operators: Vec<Operator>,
+    /// `trusted_keys`.
+    trusted_keys: Vec<Arc<str>>,
+    /// `resolver`.
+    resolver: Written<Resolver>,
+    /// `resolver_preload`, tokens by account.
+    resolver_preload: BTreeMap<String, String>,
+    /// `resolver_pinned_accounts`.
+    resolver_pinned_accounts: Vec<Arc<str>>,
+    /// `default_sentinel`; the empty text asks for none.
+    default_sentinel: Redacted<Arc<str>>,
     /// `no_header_support`.
     no_header_support: bool,
     /// `disable_sublist_cache`.
@@ -201,6 +214,7 @@ impl RawOptions {
             },
             identity: self.resolve_identity(&mut problems),
             access: access::resolve(self, &mut problems),
+            operator_mode: operator_mode::resolve(self, &mut problems),
             limits: self.resolve_limits(&mut problems),
             liveness: Liveness {
                 ping_interval: non_zero_time(self.ping_interval, DEFAULT_PING_INTERVAL),

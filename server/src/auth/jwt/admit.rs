@@ -16,7 +16,6 @@ use pinion_shard::io::WallTime;
 use pinion_shard::rules::{
     ConnectionType, ConnectionTypes, Denial, DenialKind, Grant, Identity, Permissions, UserLimits,
 };
-use sha2::{Digest, Sha256};
 
 use super::account::AccountClaims;
 use super::account_spec::{compile_permissions, limit, may_sign};
@@ -69,6 +68,16 @@ pub struct KnownAccount {
     pub claims: Arc<AccountClaims>,
     /// For users without permissions of their own.
     pub default_permissions: Option<Arc<Permissions>>,
+    /// SHA-256 of its token: stands in [`Grant::credential`] for what let a user in.
+    pub digest: [u8; 32],
+}
+
+impl KnownAccount {
+    /// Whether its token has ended.
+    pub fn is_expired(&self, wall: WallTime) -> bool {
+        let expires = self.claims.data.expires;
+        expires != 0 && expires <= seconds(wall)
+    }
 }
 
 /// A user whose own token is good. Its account is not looked at yet.
@@ -76,8 +85,6 @@ pub struct KnownAccount {
 pub struct Identified {
     /// Its claims.
     pub claims: UserClaims,
-    /// Stands for its token in [`Grant::credential`].
-    digest: [u8; 32],
 }
 
 impl Identified {
@@ -97,7 +104,7 @@ pub fn seconds(wall: WallTime) -> i64 {
 /// # Errors
 /// There is no token, or it is not good now.
 pub fn identify(asking: &Asking<'_>, trust: &Trust) -> Result<Identified, Denial> {
-    let (token, claims) = read_token(asking.jwt, trust)?;
+    let claims = read_token(asking.jwt, trust)?;
     if claims.granted.access.proxy_required && !asking.is_proxied {
         return Err(Denial::new(
             DenialKind::ProxyRequired,
@@ -120,21 +127,17 @@ pub fn identify(asking: &Asking<'_>, trust: &Trust) -> Result<Identified, Denial
         let text = format!("account {account} is not one of resolver_pinned_accounts");
         return Err(Denial::new(DenialKind::UnknownAccount, text).of_user(claims.data.subject));
     }
-    Ok(Identified {
-        digest: Sha256::digest(token.as_bytes()).into(),
-        claims,
-    })
+    Ok(Identified { claims })
 }
 
-/// The token that counts, and what it says.
-fn read_token<'a>(jwt: &'a str, trust: &'a Trust) -> Result<(&'a str, UserClaims), Denial> {
-    let read = |token: &'a str| decode_user(token).map(|claims| (token, claims));
-    let error = match read(jwt) {
-        Ok(found) => return Ok(found),
+/// What the token that counts says.
+fn read_token(jwt: &str, trust: &Trust) -> Result<UserClaims, Denial> {
+    let error = match decode_user(jwt) {
+        Ok(claims) => return Ok(claims),
         Err(error) => error,
     };
     match &trust.default_sentinel {
-        Some(sentinel) => read(sentinel)
+        Some(sentinel) => decode_user(sentinel.reveal())
             .map_err(|error| Denial::new(DenialKind::Malformed, format!("default_sentinel: {error}"))),
         None if jwt.is_empty() => Err(Denial::new(DenialKind::NoCredentials, "a user token is needed")),
         None => Err(refused(&error)),
@@ -177,16 +180,28 @@ fn judge(
         return Err(Denial::new(DenialKind::UntrustedIssuer, text));
     }
     let granted = granted(claims, of, trust)?;
-    if of.data.expires != 0 && of.data.expires <= now_s {
+    if account.is_expired(asking.wall) {
         let text = format!(
             "account token: exp: expired at {}, it is {now_s}",
             of.data.expires
         );
         return Err(Denial::new(DenialKind::AccountExpired, text));
     }
+    if of.data.not_before > now_s {
+        let text = format!(
+            "account token: nbf: not valid before {}, it is {now_s}",
+            of.data.not_before
+        );
+        return Err(Denial::new(DenialKind::UnknownAccount, text));
+    }
     if granted.access.bearer_token && of.limits.account.disallow_bearer {
         let text = "account token: nats.limits.disallow_bearer: bearer tokens are not allowed";
         return Err(Denial::new(DenialKind::Bearer, text));
+    }
+    let service = &of.authorization.auth_users;
+    if !service.is_empty() && !service.contains(&claims.data.subject) {
+        let text = "account token: nats.authorization: an authorization service decides, which this server does not ask yet";
+        return Err(Denial::new(DenialKind::Callout, text));
     }
     let connection_types = connection_types(&granted.access.allowed_connection_types)?;
     if !connection_types.allows(asking.connection_type) {
@@ -234,7 +249,7 @@ fn judge(
             tags: claims.tags.clone().into(),
             proxy_key: Box::default(),
         },
-        credential: user.digest.into(),
+        credential: account.digest.into(),
     })
 }
 

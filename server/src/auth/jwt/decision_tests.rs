@@ -15,6 +15,7 @@ use super::admit::{admit, identify, Asking, KnownAccount, Proof};
 use super::fixtures::{pair, public, token};
 use super::trust::{Trust, TrustSpec};
 use super::*;
+use crate::log::Redacted;
 
 /// 2026-01-01T10:00:00Z.
 const NOW_S: i64 = 1_767_261_600;
@@ -98,6 +99,7 @@ impl<'a> Case<'a> {
             id: AccountId(7),
             claims: Arc::new(account_claims(self.account)),
             default_permissions: compiled.spec.default_permissions,
+            digest: [7; 32],
         };
         assert_eq!(user.account(), account.claims.data.subject, "{}", self.user);
         admit(&asking, &user, &account, self.trust)
@@ -351,7 +353,7 @@ fn strict_operators_want_signing_keys() {
 fn a_sentinel_stands_for_a_missing_token() {
     let with = |sentinel: &str| {
         Trust::new(TrustSpec {
-            default_sentinel: Some(token(sentinel)),
+            default_sentinel: Some(Redacted::new(token(sentinel))),
             ..spec(&["operator"])
         })
     };

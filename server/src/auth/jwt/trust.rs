@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::nkey;
 use super::operator::{server_version, OperatorClaims};
 use super::token::decode_user;
+use crate::log::Redacted;
 
 /// What the configuration says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct TrustSpec {
     /// Config: `resolver_pinned_accounts`.
     pub pinned_accounts: Vec<String>,
     /// Config: `default_sentinel`; a bearer token.
-    pub default_sentinel: Option<String>,
+    pub default_sentinel: Option<Redacted<String>>,
     /// The release this server stands for, to hold against `assert_server_version`.
     pub server_version: String,
     /// Accounts are found by requests over the system account, which must be named then.
@@ -40,7 +41,7 @@ pub struct Trust {
     /// The system account, by its public key.
     pub system_account: Option<String>,
     /// The token of clients that bring none.
-    pub default_sentinel: Option<String>,
+    pub default_sentinel: Option<Redacted<String>>,
 }
 
 impl Trust {
@@ -55,7 +56,7 @@ impl Trust {
             ..
         } = &spec;
         if let Some(sentinel) = &spec.default_sentinel {
-            check_sentinel(sentinel)?;
+            check_sentinel(sentinel.reveal())?;
         }
         if !operators.is_empty() && !trusted_keys.is_empty() {
             return Err("operator and trusted_keys exclude each other".to_owned());

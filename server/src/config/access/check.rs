@@ -84,7 +84,8 @@ pub(in crate::config) fn resolve(raw: &RawOptions, problems: &mut Vec<Diagnostic
 
     let named = non_empty(&raw.system_account);
     let exists = |name: &str| name == GLOBAL_NAME || accounts.iter().any(|account| &*account.name == name);
-    if named.as_deref().is_some_and(|name| !exists(name)) {
+    let by_tokens = raw.operators.is_some() || raw.trusted_keys.is_some();
+    if !by_tokens && named.as_deref().is_some_and(|name| !exists(name)) {
         let at = raw.origins.get("system_account").cloned();
         problems.push(Diagnostic::error(
             at,
@@ -95,7 +96,7 @@ pub(in crate::config) fn resolve(raw: &RawOptions, problems: &mut Vec<Diagnostic
     let switched_off = raw.no_system_account == Some(true) && named.is_none() && !is_default_there;
     // Only users for the system account: everybody else is let in as without any user.
     let has_named_system = named.is_some() || is_default_there;
-    let no_auth_user = non_empty(&raw.no_auth_user);
+    let no_auth_user = non_empty(&raw.no_auth_user).filter(|_| !by_tokens);
     let opens_global = has_named_system
         && accounts.len() == 1
         && no_auth_user.is_none()

@@ -381,6 +381,48 @@ const OF_BLOCKS: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
+/// The keys of operator mode, with tokens that the reference tools made.
+fn operator_mode_samples() -> Vec<(String, (String, String))> {
+    use crate::auth::jwt::fixtures::{public, token};
+    let operator = format!("operator: {}\nresolver: MEMORY\n", token("operator"));
+    let account = public("A");
+    [
+        (
+            "operator",
+            String::new(),
+            format!("KEY: {}\nresolver: MEMORY\n", token("operator")),
+        ),
+        ("trusted_keys", String::new(), format!("KEY: {}\n", public("O"))),
+        (
+            "resolver",
+            format!("trusted_keys: {}\n", public("O")),
+            format!("trusted_keys: {}\nKEY: MEMORY\n", public("O")),
+        ),
+        (
+            "resolver.type",
+            format!("trusted_keys: {}\n", public("O")),
+            format!("trusted_keys: {}\nresolver: {{ KEY: MEM }}\n", public("O")),
+        ),
+        (
+            "resolver_preload",
+            operator.clone(),
+            format!("{operator}KEY {{ {account}: {} }}\n", token("account A")),
+        ),
+        (
+            "resolver_pinned_accounts",
+            operator.clone(),
+            format!("{operator}KEY: {account}\n"),
+        ),
+        (
+            "default_sentinel",
+            operator.clone(),
+            format!("{operator}KEY: {}\n", token("user bearer")),
+        ),
+    ]
+    .map(|(path, without, with)| (path.to_owned(), (without, with)))
+    .into()
+}
+
 /// Every key with a file that has it, by its path: without the key, and with `KEY` in its place.
 fn samples() -> BTreeMap<String, (String, String)> {
     let mut samples = BTreeMap::new();
@@ -405,6 +447,7 @@ fn samples() -> BTreeMap<String, (String, String)> {
             samples.entry(format!("{place}.{key}")).or_insert(sample);
         }
     }
+    samples.extend(operator_mode_samples());
     let nkey =
         "accounts { A { users: [ { KEY: UCOSPCHHCWOMKMSQZKM5HXQQGDTXPQCZQAY3DP7U25A4OZQA6ZFVYTWK } ] } }";
     let without = "accounts { A {} }".to_owned();
