@@ -4,6 +4,7 @@
 //!
 //! A file is a story for a server without streams:
 //!     # a comment
+//!     #= max_mem=1000 max_streams=3                  limits of the account, by their keys in a configuration
 //!     subject [Name: value][Name: value] payload     a message with a reply subject; headers and payload may be absent
 //!     < answer                                       one line each; a header block in brackets before the payload
 //!     ! 1500ms                                       time passes
@@ -88,6 +89,15 @@ impl Story {
             }
         }
         story
+    }
+
+    /// The limits of the account, by their keys in a configuration.
+    pub fn limits(&self) -> Vec<(&str, &str)> {
+        let lines = self.opening.iter().filter_map(|line| line.strip_prefix("#= "));
+        let pairs = lines.flat_map(str::split_whitespace);
+        pairs
+            .map(|pair| pair.split_once('=').expect("a limit has a value"))
+            .collect()
     }
 
     /// The file's text with other answers.

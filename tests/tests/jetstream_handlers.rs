@@ -11,15 +11,32 @@ use pinion_tests::jetstream_cases::{comparable, load, Step, Story};
 
 const REPLY: &[u8] = b"_R";
 
-fn server() -> Local {
+fn server(story: &Story) -> Local {
     let facts = Facts {
         server_name: "S".to_owned(),
         is_strict: true,
         max_pending: 64 << 20,
         ..Facts::default()
     };
+    let mut of_account = AccountLimits::default();
+    for (key, value) in story.limits() {
+        if key == "max_bytes_required" {
+            of_account.max_bytes_required = value == "true";
+            continue;
+        }
+        let limit = match key {
+            "max_mem" => &mut of_account.max_memory,
+            "max_file" => &mut of_account.max_storage,
+            "max_streams" => &mut of_account.max_streams,
+            "max_consumers" => &mut of_account.max_consumers,
+            "mem_max_stream_bytes" => &mut of_account.memory_max_stream_bytes,
+            "disk_max_stream_bytes" => &mut of_account.storage_max_stream_bytes,
+            other => panic!("no limit is called {other}"),
+        };
+        *limit = value.parse().expect("a number");
+    }
     let mut account = Account::default();
-    account.tiers.insert(String::new(), AccountLimits::default());
+    account.tiers.insert(String::new(), of_account);
     let room = ServerRoom {
         max_memory: 1 << 40,
         max_storage: 1 << 40,
@@ -38,7 +55,7 @@ fn server() -> Local {
 
 /// What the answers to each line are.
 fn tell(story: &Story) -> Vec<Vec<String>> {
-    let mut server = server();
+    let mut server = server(story);
     // Some time in 2026, so that dates of the stories lie before and after it.
     let mut now = WallTime(1_780_000_000_000_000_000);
     let mut answers = Vec::new();
@@ -104,7 +121,7 @@ fn damaged_requests_are_answered_or_dropped() {
     for round in 0..ROUNDS {
         for (index, story) in stories.iter().enumerate() {
             let mut chance = Chance(round * 1_000 + index as u64 + 1);
-            let mut server = server();
+            let mut server = server(story);
             let mut now = WallTime(1_780_000_000_000_000_000);
             for case in &story.cases {
                 let Step::Publish {

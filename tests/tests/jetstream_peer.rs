@@ -94,7 +94,19 @@ fn stories_are_true_of_the_peer() {
             std::process::id(),
             story.path.file_stem().unwrap_or_default().to_string_lossy()
         ));
-        let server = peer.start(&format!("jetstream: {{ store_dir: \"{}\" }}", folder.display()));
+        let mut config = format!("jetstream: {{ store_dir: \"{}\" }}\n", folder.display());
+        if !story.limits().is_empty() {
+            let limits: Vec<String> = story
+                .limits()
+                .iter()
+                .map(|(key, value)| format!("{key}: {value}"))
+                .collect();
+            let limits = limits.join(", ");
+            config.push_str(&format!(
+                "accounts {{ A {{ users: [{{user: a, password: b}}], jetstream {{ {limits} }} }} }}\nno_auth_user: a\n"
+            ));
+        }
+        let server = peer.start(&config);
         let mut wire = Wire::open(server.address(), r#"{"verbose":false,"headers":true}"#);
         wire.line("SUB _R 1");
         wire.line("SUB rp.> 2");

@@ -107,9 +107,10 @@ impl Local {
                 random: 0,
                 origin: Origin::Client,
             };
+            let limits = self.limits_of(&name);
             let stream = self.streams.get_mut(&name).expect("named by the line above");
             let mut effects = Vec::new();
-            match stream.publish(&publish, &self.limits, &mut effects) {
+            match stream.publish(&publish, &limits, &mut effects) {
                 Next::Propose(entries) => {
                     for entry in entries {
                         stream.apply(entry, &mut effects);
@@ -133,9 +134,10 @@ impl Local {
         let mut out = Vec::new();
         let names: Vec<String> = self.streams.keys().cloned().collect();
         for name in names {
+            let limits = self.limits_of(&name);
             let stream = self.streams.get_mut(&name).expect("named by the line above");
             let mut effects = Vec::new();
-            for entry in stream.due(now, &self.limits, &mut effects) {
+            for entry in stream.due(now, &limits, &mut effects) {
                 stream.apply(entry, &mut effects);
             }
             self.send(&name, effects, &mut out);
@@ -301,15 +303,32 @@ impl Local {
         }
     }
 
+    /// What a publish to this stream must fit into.
+    fn limits_of(&self, stream: &str) -> PublishLimits {
+        let config = self.streams[stream].config();
+        let of_account = self.account.limits(config.num_replicas).map(|(_, limits)| limits);
+        let max = of_account.map_or(0, |limits| match config.storage {
+            Storage::Memory => limits.max_memory,
+            Storage::File => limits.max_storage,
+        });
+        let used = self.bytes(config.storage);
+        PublishLimits {
+            account_bytes_left: u64::try_from(max).ok().map(|max| max.saturating_sub(used)),
+            ..self.limits
+        }
+    }
+
+    /// What the account's streams of this kind hold.
+    fn bytes(&self, storage: Storage) -> u64 {
+        let streams = self.streams.values();
+        let streams = streams.filter(|stream| stream.config().storage == storage);
+        streams.map(|stream| stream.store().state().bytes).sum()
+    }
+
     fn account_info(&self, body: Body<'_>) -> Result<Vec<u8>, ApiError> {
-        let bytes = |storage: Storage| {
-            let streams = self.streams.values();
-            let streams = streams.filter(|stream| stream.config().storage == storage);
-            streams.map(|stream| stream.store().state().bytes).sum()
-        };
         let usage = Usage {
-            memory: bytes(Storage::Memory),
-            storage: bytes(Storage::File),
+            memory: self.bytes(Storage::Memory),
+            storage: self.bytes(Storage::File),
             consumers: 0,
         };
         let account = Some(&self.account);
