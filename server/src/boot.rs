@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{bounded, unbounded, Receiver, RecvTimeoutError, Sender};
-use pinion_shard::conn::HandshakeFirst;
+use pinion_shard::conn::{Door, HandshakeFirst, TlsSettings, WebSocketSettings};
 use pinion_shard::ids::ShardId;
 use pinion_shard::io::uring::{start_shard_thread, ShardThread, ThreadPlan, UringBell, WorkerQueue, Workers};
 use pinion_shard::io::{Bell, WallTime};
@@ -82,8 +82,10 @@ struct Server {
     events: Receiver<Event>,
     sender: Sender<Event>,
     _signals: SignalThread,
-    /// The files of its TLS; `None`: there is none.
-    certificates: Option<WatchedFiles>,
+    /// The files of its TLS.
+    certificates: WatchedFiles,
+    /// Where WebSocket clients connect.
+    websocket_bound: Option<SocketAddr>,
     _pid_file: Option<PidFile>,
     _ports_file: Option<PortsFile>,
 }
@@ -103,7 +105,12 @@ impl Server {
         let rules = Arc::new(auth::first_rules(&options, wall_now())?);
         let (sender, events) = unbounded();
         // Looked at before they are read: a change between the two is seen later.
-        let certificates = options.tls.as_ref().map(|tls| WatchedFiles::of(&tls.block));
+        let websocket_tls = options
+            .websocket
+            .as_ref()
+            .and_then(|listen| listen.block.tls.as_ref());
+        let client_tls = options.tls.as_ref().map(|tls| &tls.block);
+        let certificates = WatchedFiles::of(client_tls.into_iter().chain(websocket_tls));
         let signals = SignalThread::start(sender.clone()).map_err(|error| format!("signals: {error}"))?;
         let workers = Workers::start(workers_wanted()).map_err(|error| format!("worker threads: {error}"))?;
         let (shards, threads) = start_shards(
@@ -123,6 +130,7 @@ impl Server {
             sender,
             _signals: signals,
             certificates,
+            websocket_bound: None,
             _pid_file: None,
             _ports_file: None,
         };
@@ -147,6 +155,7 @@ impl Server {
             tracing::info!("Starting http monitor on {bound}");
             ports.monitoring = listener_urls("http", bound);
         }
+        ports.websocket = self.open_websocket()?;
         let address = resolve(&self.options.client.host, self.options.client.port)?;
         let bound = self.listen(address)?;
         self.tell_bound(bound);
@@ -267,18 +276,18 @@ impl Server {
 
     /// Serves new connections with the certificates as they are on disk now; the others keep what they began with.
     fn look_at_certificates(&mut self) {
-        let Some((files, tls)) = self.certificates.as_mut().zip(self.options.tls.as_ref()) else {
-            return;
-        };
-        if !files.have_changed() {
+        if !self.certificates.have_changed() {
             return;
         }
-        match crate::tls::settings(&tls.block, tls.allows_plain, &crate::cli::read_file) {
-            Ok(settings) => {
-                let tls = Arc::new(settings);
+        let read = self
+            .client_tls()
+            .and_then(|tls| Ok((tls, self.websocket_settings()?)));
+        match read {
+            Ok((tls, websocket)) => {
                 self.shards.run_on_all(move |shard| {
                     let mut settings = (*shard.settings()).clone();
-                    settings.tls = Some(Arc::clone(&tls));
+                    settings.tls.clone_from(&tls);
+                    settings.websocket.clone_from(&websocket);
                     shard.set_settings(Arc::new(settings));
                 });
                 tracing::info!("TLS certificates have changed on disk: new connections get the new ones");
@@ -287,6 +296,63 @@ impl Server {
                 tracing::error!("TLS certificates have changed on disk and the old ones stay: {error}");
             }
         }
+    }
+
+    /// TLS of the client port as it is on disk.
+    fn client_tls(&self) -> Result<Option<Arc<TlsSettings>>, String> {
+        client_tls(&self.options)
+    }
+
+    /// The port of WebSocket clients, with its TLS as it is on disk; `None`: there is none.
+    fn websocket_settings(&self) -> Result<Option<Arc<WebSocketSettings>>, String> {
+        let Some((listen, bound)) = self.options.websocket.as_ref().zip(self.websocket_bound) else {
+            return Ok(None);
+        };
+        let block = &listen.block;
+        let tls = block
+            .tls
+            .as_ref()
+            .map(|tls| crate::tls::settings(tls, false, &crate::cli::read_file))
+            .transpose()?;
+        Ok(Some(Arc::new(WebSocketSettings {
+            tls: tls.map(Arc::new),
+            upgrade: block.upgrade.clone(),
+            handshake_timeout: block.handshake_timeout,
+            host: listen.host.clone(),
+            port: i64::from(bound.port()),
+        })))
+    }
+
+    /// Opens the port of WebSocket clients, if there is to be one. The answer is its URLs.
+    fn open_websocket(&mut self) -> Result<Vec<String>, String> {
+        let Some(listen) = self.options.websocket.clone() else {
+            return Ok(Vec::new());
+        };
+        let address = resolve(&listen.host, listen.port)?;
+        let bound = self
+            .ask(move |shard| {
+                let bound = shard.listen_at(Door::WebSocket, address);
+                bound.map_err(|error| system_text(&error))
+            })?
+            .map_err(|error| {
+                format!("Unable to listen for websocket connections: listen tcp {address}: bind: {error}")
+            })?;
+        self.websocket_bound = Some(bound);
+        let settings = self.websocket_settings()?;
+        self.shards.run_on_all(move |shard| {
+            let mut new = (*shard.settings()).clone();
+            new.websocket.clone_from(&settings);
+            shard.set_settings(Arc::new(new));
+        });
+        let scheme = if listen.block.tls.is_some() { "wss" } else { "ws" };
+        tracing::info!(
+            "Listening for websocket clients on {scheme}://{}",
+            shown(&listen.host, bound)
+        );
+        if listen.block.tls.is_none() {
+            tracing::warn!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
+        }
+        Ok(listener_urls(scheme, bound))
     }
 
     fn start_lame_duck(&self) {
@@ -331,6 +397,16 @@ impl Server {
     }
 }
 
+/// TLS of the client port as it is on disk; `None`: connections are plain.
+fn client_tls(options: &Options) -> Result<Option<Arc<TlsSettings>>, String> {
+    let tls = options
+        .tls
+        .as_ref()
+        .map(|tls| crate::tls::settings(&tls.block, tls.allows_plain, &crate::cli::read_file))
+        .transpose()?;
+    Ok(tls.map(Arc::new))
+}
+
 fn tell(sender: &Sender<Event>, event: Event) {
     if sender.send(event).is_err() {
         tracing::debug!("the main thread is gone: the process ends");
@@ -349,12 +425,7 @@ fn start_shards(
         .map(|_| UringBell::new().map(Bell::Uring))
         .collect::<Result<_, _>>()
         .map_err(|error| format!("eventfd: {error}"))?;
-    let tls = options
-        .tls
-        .as_ref()
-        .map(|tls| crate::tls::settings(&tls.block, tls.allows_plain, &crate::cli::read_file))
-        .transpose()?;
-    let settings = Arc::new(shard_settings(options, identity, tls.map(Arc::new)));
+    let settings = Arc::new(shard_settings(options, identity, client_tls(options)?));
     let Parts { plans, shards } = Parts::build(&bells, MeshSize::default(), &settings, rules);
     let (started, starts) = bounded(placement.shards);
     let base = now();

@@ -52,6 +52,8 @@ pub fn shard_settings(options: &Options, identity: &Identity, tls: Option<Arc<Tl
             options::WriteTimeout::Retry => WriteTimeout::Retry,
         },
         tls,
+        // Told when it is known where the port is.
+        websocket: None,
         auth_timeout: Some(options.liveness.auth_timeout),
         stalls_producers: !options.protocol.no_fast_producer_stall,
         caches_matches: !options.protocol.no_sublist_cache,

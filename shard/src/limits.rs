@@ -35,6 +35,10 @@ pub const OUTBOUND_PIECE_SIZE: usize = 64 * 1024;
 pub const OFFLOADS_OPEN_MAX: usize = 64;
 /// Bytes of a TLS handshake message that has not come as a whole. Beyond: the connection is closed.
 pub const UNFINISHED_RECORD_SIZE_MAX: usize = 128 * 1024;
+/// Bytes of an HTTP request for a WebSocket. Beyond: 431, and the connection is closed.
+pub const UPGRADE_HEAD_SIZE_MAX: usize = 64 * 1024;
+/// How long such a request may take where the configuration sets no time. Beyond: the connection is closed.
+pub const UPGRADE_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 /// Bytes that were framed for a socket and wait for it; operations beyond wait unframed.
 pub const FRAMED_SIZE_MAX: usize = 256 * 1024;
 /// Closed connections whose details a shard keeps at most, whatever `max_closed_clients` asks for.

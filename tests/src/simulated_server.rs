@@ -39,6 +39,7 @@ pub fn default_settings() -> Settings {
         write_deadline: Duration::from_secs(10),
         write_timeout: WriteTimeout::Close,
         tls: None,
+        websocket: None,
         auth_timeout: None,
         stalls_producers: true,
         closed_connections_max: 10_000,

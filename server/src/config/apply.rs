@@ -16,6 +16,7 @@ use super::raw::{RawOptions, SHARDS_MAX};
 use super::table::{Key, Table};
 use super::tls;
 use super::value::{Map, Node, Value};
+use super::websocket;
 use crate::log::Format;
 use pinion_shard::proto::duration::{format_duration_ns, parse_duration_ns};
 
@@ -54,6 +55,11 @@ pub fn apply(map: &Map, table: &Table) -> Applied {
         }
         if key.path == "tls" {
             applied.raw.tls = tls::read(&mut reader, key.path, written, node);
+            applied.raw.origins.insert(key.path, node.at.clone());
+            continue;
+        }
+        if key.path == "websocket" {
+            applied.raw.websocket = websocket::read(&mut reader, written, node);
             applied.raw.origins.insert(key.path, node.at.clone());
             continue;
         }
@@ -390,7 +396,7 @@ fn not_negative(duration_ns: i64) -> Option<Duration> {
 }
 
 /// `host:port` where a host with colons stands in brackets; `None` where the text is not of that form.
-fn split_host_port(text: &str) -> Option<(&str, &str)> {
+pub(super) fn split_host_port(text: &str) -> Option<(&str, &str)> {
     let (host, port) = text.rsplit_once(':')?;
     let host = match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']')?,

@@ -20,6 +20,7 @@ pub mod raw;
 pub mod table;
 pub mod tls;
 pub mod value;
+pub mod websocket;
 
 pub use block::Written;
 use pinion_shard::proto::duration;

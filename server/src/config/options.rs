@@ -17,6 +17,7 @@ use super::access::Access;
 use super::operator_mode::OperatorMode;
 use super::raw::RawOptions;
 use super::tls::TlsBlock;
+use super::websocket::WebSocketListen;
 use crate::log::Format;
 
 /// Every setting of a running server, valid and with defaults filled in.
@@ -36,6 +37,8 @@ pub struct Options {
     pub liveness: Liveness,
     /// TLS of the client port; `None`: connections are plain. Key `tls`.
     pub tls: Option<TlsListen>,
+    /// The port of WebSocket clients; `None` when it is off. Key `websocket`.
+    pub websocket: Option<WebSocketListen>,
     /// Switches of the client protocol and the router.
     pub protocol: Protocol,
     /// What is logged and where to.

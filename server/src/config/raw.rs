@@ -18,6 +18,7 @@ use super::options::{
     Protocol, TlsListen, WriteTimeout,
 };
 use super::tls::{TlsBlock, DEFAULT_TIMEOUT};
+use super::websocket::{self, RawWebSocket};
 use crate::log::{Format, Redacted};
 use pinion_shard::proto::duration::format_duration_ns;
 
@@ -128,6 +129,8 @@ raw_options! {
     tls: TlsBlock,
     /// `--tls=false`: the file's `tls` does not count.
     tls_off: bool,
+    /// `websocket`.
+    websocket: RawWebSocket,
     /// `allow_non_tls`.
     allow_non_tls: bool,
     /// `operator`, read from their files.
@@ -227,6 +230,11 @@ impl RawOptions {
                 block: block.clone(),
                 allows_plain: self.allow_non_tls.unwrap_or(false),
             }),
+            websocket: websocket::resolve(
+                self.websocket.as_ref(),
+                self.origins.get("websocket"),
+                &mut problems,
+            ),
             protocol: Protocol {
                 no_headers: self.no_header_support.unwrap_or(false),
                 no_sublist_cache: self.disable_sublist_cache.unwrap_or(false),

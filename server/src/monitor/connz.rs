@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinion_shard::conn::{key_digest, Connection, TlsState, Traffic};
+use pinion_shard::conn::{key_digest, Connection, Door, TlsState, Traffic};
 use pinion_shard::ids::{ConnectionId, ShardId};
 use pinion_shard::io::WallTime;
 use pinion_shard::proto::{CloseReason, Connect};
@@ -152,6 +152,7 @@ pub(super) struct ConnectionFacts {
     pub(super) lang: String,
     pub(super) version: String,
     pub(super) user: String,
+    pub(super) door: Door,
     pub(super) tls: Option<Arc<TlsState>>,
     /// Of a closed connection: empty for the global account.
     pub(super) account: String,
@@ -189,6 +190,7 @@ impl ConnectionFacts {
             lang: connect.lang.clone(),
             version: connect.version.clone(),
             user: user_of(connection.grant().as_ref(), &connect),
+            door: connection.door(),
             tls: connection.tls_state().cloned(),
             account: connection.account().name.to_string(),
         }
@@ -215,6 +217,7 @@ impl ConnectionFacts {
             lang: closed.connect.lang.clone(),
             version: closed.connect.version.clone(),
             user: user_of(closed.grant.as_ref(), &closed.connect),
+            door: closed.door,
             tls: closed.tls.clone(),
             account: if account == GLOBAL_ACCOUNT {
                 String::new()
@@ -345,7 +348,10 @@ fn row<'a>(
     ConnectionInfo {
         cid: facts.cid,
         kind: "Client",
-        client_type: "nats",
+        client_type: match facts.door {
+            Door::Client => "nats",
+            Door::WebSocket => "websocket",
+        },
         ip: facts.peer.ip().to_string(),
         port: facts.peer.port(),
         start: time(facts.started),
@@ -734,6 +740,7 @@ pub(super) mod tests {
             lang: String::new(),
             version: String::new(),
             user: String::new(),
+            door: Door::Client,
             tls: None,
             account: GLOBAL_ACCOUNT.to_owned(),
         }

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pinion_shard::runtime::Settings;
 use serde::Serialize;
 
 use super::answer::{pretty, Answer};
 use super::text::{time, uptime, Number};
 use super::{usage, Monitor};
 use crate::config::options::WriteTimeout;
+use crate::config::Options;
 
 /// Seconds a TLS handshake may take, as the peer shows it where TLS is not configured.
 const TLS_TIMEOUT_SECONDS: f64 = 2.0;
@@ -21,6 +23,56 @@ const FEATURE_FLAGS: [&str; 2] = ["js_ack_fc_v2", "js_raft_delete_range"];
 /// A part of the server that is not configured: `{}`.
 #[derive(Serialize)]
 struct Absent {}
+
+/// The port of WebSocket clients; `{}` where there is none.
+#[derive(Default, Serialize)]
+struct WebSocketPart {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    host: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    port: i64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    advertise: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    handshake_timeout: i64,
+    #[serde(skip_serializing_if = "is_false")]
+    no_tls: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tls_pinned_certs: Vec<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    same_origin: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed_origins: Vec<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    compression: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_cert_not_after: Option<String>,
+}
+
+impl WebSocketPart {
+    fn of(options: &Options, settings: &Settings) -> Self {
+        let Some((listen, now)) = options.websocket.as_ref().zip(settings.websocket.as_ref()) else {
+            return Self::default();
+        };
+        let block = &listen.block;
+        let pinned = block.tls.as_ref().and_then(|tls| tls.pinned_keys.as_ref());
+        let hex = |key: &[u8; 32]| key.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            host: now.host.clone(),
+            port: now.port,
+            advertise: block.advertise.clone(),
+            handshake_timeout: block
+                .handshake_timeout
+                .map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)),
+            no_tls: block.no_tls,
+            tls_pinned_certs: pinned.map_or_else(Vec::new, |keys| keys.iter().map(hex).collect()),
+            same_origin: block.upgrade.same_origin,
+            allowed_origins: block.allowed_origins.clone(),
+            compression: block.upgrade.compression,
+            tls_cert_not_after: now.tls.as_ref().and_then(|tls| seconds_text(tls.not_after?)),
+        }
+    }
+}
 
 #[derive(Serialize)]
 struct ByKind {
@@ -85,7 +137,7 @@ struct Varz {
     gateway: Absent,
     leaf: Absent,
     mqtt: Absent,
-    websocket: Absent,
+    websocket: WebSocketPart,
     jetstream: Absent,
     tls_timeout: Number,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -207,7 +259,7 @@ pub(super) async fn varz(monitor: &Monitor) -> Answer {
         gateway: Absent {},
         leaf: Absent {},
         mqtt: Absent {},
-        websocket: Absent {},
+        websocket: WebSocketPart::of(options, &settings),
         jetstream: Absent {},
         tls_timeout: Number(
             settings

@@ -53,6 +53,13 @@ pub fn check(options: &Options, read: &dyn ReadFile) -> Result<(), String> {
     if let Some(tls) = &options.tls {
         settings(&tls.block, tls.allows_plain, read)?;
     }
+    if let Some(block) = options
+        .websocket
+        .as_ref()
+        .and_then(|listen| listen.block.tls.as_ref())
+    {
+        settings(block, false, read).map_err(|error| format!("websocket: {error}"))?;
+    }
     Ok(())
 }
 

@@ -10,23 +10,23 @@ use crate::config::tls::TlsBlock;
 /// What a file looked like; `None`: it was not there.
 type Look = Option<(SystemTime, u64)>;
 
-/// The files of one block.
+/// The files of some blocks.
 #[derive(Debug)]
 pub struct WatchedFiles {
     files: Vec<(PathBuf, Look)>,
 }
 
 impl WatchedFiles {
-    /// The files that `block` names, as they are now.
-    pub fn of(block: &TlsBlock) -> Self {
-        let pairs = block
-            .certificates
-            .iter()
-            .flat_map(|files| [&files.cert_file, &files.key_file]);
-        let files = pairs
-            .chain(&block.ca_file)
-            .map(|path| (path.clone(), look(path)))
-            .collect();
+    /// The files that `blocks` name, as they are now.
+    pub fn of<'a>(blocks: impl IntoIterator<Item = &'a TlsBlock>) -> Self {
+        let mut files = Vec::new();
+        for block in blocks {
+            let pairs = block
+                .certificates
+                .iter()
+                .flat_map(|files| [&files.cert_file, &files.key_file]);
+            files.extend(pairs.chain(&block.ca_file).map(|path| (path.clone(), look(path))));
+        }
         Self { files }
     }
 

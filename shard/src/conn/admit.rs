@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::connection::{Connection, State};
+use super::connection::{Connection, Door, State};
 use super::permits::Permits;
 use super::serve::Admitted;
 use crate::ids::AccountId;
@@ -227,7 +227,10 @@ impl Shard {
             nonce,
             peer: connection.peer(),
             kind: connection.kind,
-            connection_type: ConnectionType::Standard,
+            connection_type: match connection.door() {
+                Door::Client => ConnectionType::Standard,
+                Door::WebSocket => ConnectionType::WebSocket,
+            },
             certificates: tls.map_or(&[], |tls| tls.peer_certificates.as_slice()),
             is_tls: tls.is_some(),
             wall: self.io().wall(),

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::connection::{Connection, State};
+use super::connection::{Connection, Door, State};
 use super::serve::Admitted;
 use super::subscription::Subscription;
 use crate::io::Sabotage;
@@ -259,6 +259,11 @@ impl Shard {
         info.auth_required = self.rules_ref().authenticator().announces_credentials();
         if connection.payload_size_max.get() >= 0 {
             info.max_payload = connection.payload_size_max.get();
+        }
+        if let (Door::WebSocket, Some(websocket)) = (connection.door(), &self.settings_ref().websocket) {
+            (info.host, info.port) = (websocket.host.clone(), websocket.port);
+            info.tls_required = websocket.tls.is_some();
+            info.tls_available = websocket.tls.is_some();
         }
         if connection.is_tls_first() {
             // Whatever others may do: this one came with TLS.

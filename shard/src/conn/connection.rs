@@ -28,6 +28,15 @@ use crate::router::LastMatch;
 use crate::rules::{Denial, Grant};
 use crate::runtime::Shard;
 
+/// Where a connection came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The client port.
+    Client,
+    /// The port of WebSocket clients.
+    WebSocket,
+}
+
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -96,6 +105,8 @@ pub struct Connection {
     pub(crate) transport: RefCell<Option<Box<Transport>>>,
     /// What its TLS handshake agreed on.
     pub(crate) tls: OnceCell<Arc<TlsState>>,
+    /// Where it came in.
+    pub(crate) door: Door,
     /// It began with the TLS handshake. JSON: `tls_first`.
     pub(crate) is_tls_first: Cell<bool>,
     pub(crate) subscriptions: RefCell<BTreeMap<Box<[u8]>, Rc<Subscription>>>,
@@ -308,7 +319,10 @@ impl Connection {
         let outbound = &mut *self.outbound.borrow_mut();
         match &mut *self.transport.borrow_mut() {
             None => outbound.pieces.flush(&self.stream, pool).map(drop),
-            Some(transport) => transport.write_last(outbound, &self.stream, pool),
+            Some(transport) => {
+                let reason = self.close_reason().unwrap_or(CloseReason::ClientClosed);
+                transport.write_last(reason, outbound, &self.stream, pool)
+            }
         }
     }
 
@@ -325,6 +339,11 @@ impl Connection {
     /// What its TLS handshake agreed on; `None`: there was none.
     pub fn tls_state(&self) -> Option<&Arc<TlsState>> {
         self.tls.get()
+    }
+
+    /// Where it came in.
+    pub fn door(&self) -> Door {
+        self.door
     }
 
     /// Whether it began with the TLS handshake.

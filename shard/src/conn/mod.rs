@@ -20,11 +20,13 @@ mod serve;
 mod subscription;
 mod transport;
 
-pub use connection::{Connection, State, Traffic};
+pub use connection::{Connection, Door, State, Traffic};
 pub use outbound::Outbound;
 pub use pieces::{Flush, Pieces};
 pub use pool::BufferPool;
 pub(crate) use serve::serve;
 pub(crate) use subscription::Shadow;
 pub use subscription::{Subscriber, SubscriberKey, Subscription};
-pub use transport::{key_digest, HandshakeFirst, HandshakeRate, TlsSettings, TlsState};
+pub use transport::{
+    key_digest, HandshakeFirst, HandshakeRate, Origin, TlsSettings, TlsState, UpgradeRules, WebSocketSettings,
+};

@@ -5,6 +5,7 @@
 //! Its future is boxed by the caller: no connection keeps room for it.
 
 use std::future::{poll_fn, Future};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +16,11 @@ use futures_lite::future::or;
 
 use super::connection::Connection;
 use super::proxy_prefix;
-use super::transport::{HandshakeFirst, Received, TlsSession, TlsSettings, Transport, TransportError};
+use super::transport::{
+    read_upgrade, too_large, Frames, HandshakeFirst, Received, Refusal, Step, TlsSession, TlsSettings,
+    Transport, TransportError, WebSocketSettings,
+};
+use crate::limits;
 use crate::proto::{ClientError, CloseReason};
 use crate::runtime::Shard;
 
@@ -200,7 +205,7 @@ async fn secure(
         tracing::error!("{} - TLS handshake error: {error}", connection.label());
         CloseReason::TlsHandshakeError
     })?;
-    *connection.transport.borrow_mut() = Some(Box::new(Transport::tls(session)));
+    *connection.transport.borrow_mut() = Some(Box::new(Transport::new(Some(session))));
     let mut plain = Vec::new();
     let done = within(
         shard,
@@ -232,7 +237,10 @@ async fn secure(
     let mut state = {
         let transport = connection.transport.borrow();
         let transport = transport.as_ref().expect("set before the handshake");
-        transport.session().state().expect("the handshake is done")
+        transport
+            .session()
+            .and_then(TlsSession::state)
+            .expect("the handshake is done")
     };
     tracing::debug!("{} - TLS handshake complete", connection.label());
     tracing::debug!(
@@ -245,6 +253,101 @@ async fn secure(
     let is_set = connection.tls.set(Arc::new(state)).is_ok();
     assert!(is_set, "a connection shakes hands once");
     Ok(plain)
+}
+
+/// Goes through what comes before the frames of a WebSocket client: TLS where the port has it, and the HTTP request.
+///
+/// # Errors
+/// The connection is over once the answer is written; everything was said about it.
+pub(super) async fn upgrade(shard: &Rc<Shard>, connection: &Rc<Connection>) -> Result<(), CloseReason> {
+    let settings = shard.settings_ref().websocket.clone();
+    let settings = settings.expect("what came in by this door was let in by it");
+    let mut head = Vec::new();
+    if let Some(tls) = &settings.tls {
+        head = secure(shard, connection, tls, Vec::new()).await?;
+    } else {
+        *connection.transport.borrow_mut() = Some(Box::new(Transport::new(None)));
+    }
+    let time = settings.handshake_timeout.unwrap_or(limits::UPGRADE_TIME_MAX);
+    match within(shard, time, read_request(shard, connection, &settings, head)).await {
+        Some(done) => done,
+        None => {
+            tracing::debug!("{} - websocket handshake timeout", connection.label());
+            Err(CloseReason::ClientClosed)
+        }
+    }
+}
+
+async fn read_request(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    settings: &WebSocketSettings,
+    mut head: Vec<u8>,
+) -> Result<(), CloseReason> {
+    loop {
+        let step = if head.len() > limits::UPGRADE_HEAD_SIZE_MAX {
+            Step::Refused(too_large())
+        } else {
+            read_upgrade(&head, &settings.upgrade, settings.tls.is_some())
+        };
+        match step {
+            Step::More => {}
+            Step::Taken(upgrade, size) if size == head.len() => {
+                if let Some(ip) = upgrade.client_ip {
+                    connection.peer.set(SocketAddr::new(ip, connection.peer().port()));
+                }
+                let frames = Frames::new(upgrade.frames, shard.settings_ref().payload_size_max);
+                send_answer(shard, connection, &upgrade.answer, Some(frames));
+                return Ok(());
+            }
+            Step::Taken(..) => {
+                let label = connection.label();
+                tracing::error!(
+                    "{label} - websocket handshake error: client sent data before handshake is complete"
+                );
+                return Err(CloseReason::ProtocolViolation);
+            }
+            Step::Refused(Refusal { answer, reason }) => {
+                tracing::error!("{} - websocket handshake error: {reason}", connection.label());
+                send_answer(shard, connection, &answer, None);
+                return Err(CloseReason::ProtocolViolation);
+            }
+        }
+        let read = poll_fn(|cx| {
+            let mut buffer = shard.read_buffer().borrow_mut();
+            let held = connection
+                .transport
+                .borrow()
+                .as_ref()
+                .map_or(0, |transport| transport.held_size());
+            let size = std::task::ready!(connection.stream.poll_read(cx, &mut buffer[held..]))?;
+            if size == 0 {
+                return Poll::Ready(Ok(Received::Last));
+            }
+            let received = connection.receive(shard, &mut buffer[..held + size], &mut head);
+            Poll::Ready(received.map_err(|error| std::io::Error::other(error.to_string())))
+        })
+        .await;
+        match read {
+            Ok(Received::More) => {}
+            Ok(Received::Last) => return Err(CloseReason::ClientClosed),
+            Err(error) => {
+                tracing::debug!("{} - Read error: {error}", connection.label());
+                return Err(CloseReason::ReadError);
+            }
+        }
+    }
+}
+
+fn send_answer(shard: &Rc<Shard>, connection: &Rc<Connection>, answer: &[u8], frames: Option<Frames>) {
+    {
+        let mut outbound = connection.outbound.borrow_mut();
+        let mut transport = connection.transport.borrow_mut();
+        let transport = transport.as_mut().expect("set before the request is read");
+        transport.upgrade(answer, frames, &mut outbound);
+        shard.touch_outbound(connection, &mut outbound);
+    }
+    shard.end_batch();
 }
 
 /// Why there is no session.
@@ -276,7 +379,7 @@ impl std::fmt::Display for Failure {
 fn check_pinned(connection: &Connection, tls: &TlsSettings) -> Result<(), Failure> {
     let transport = connection.transport.borrow();
     let transport = transport.as_ref().expect("set before the handshake");
-    let certificate = transport.session().peer_certificate();
+    let certificate = transport.session().and_then(TlsSession::peer_certificate);
     tls.check_pinned(certificate.map(AsRef::as_ref))
         .map_err(Failure::Pinned)
 }
@@ -324,7 +427,8 @@ async fn shake_hands(
         let transport = connection.transport.borrow();
         if transport
             .as_ref()
-            .is_some_and(|transport| transport.session().is_established())
+            .and_then(|transport| transport.session())
+            .is_some_and(TlsSession::is_established)
         {
             return Ok(());
         }

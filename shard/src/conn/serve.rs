@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::connection::{Connection, State};
+use super::connection::{Connection, Door, State};
 use super::nonce::new_nonce;
-use super::opening::Opening;
+use super::opening::{self, Opening};
 use super::transport::Received;
 use crate::ids::{AccountId, ConnectionId};
 use crate::io::{Point, Sabotage, Stream};
@@ -35,39 +35,56 @@ enum Batch {
 }
 
 /// Serves a connection to its end. `is_over`: the server has all connections it may have.
-pub(crate) async fn serve(shard: Rc<Shard>, stream: Stream, id: ConnectionId, is_over: bool) {
-    let connection = shard.open(stream, id);
-    let opening = Opening::of(&shard);
-    if !opening.is_tls_first() {
-        // The address of the proxy is nobody's business: INFO names none before the prefix came.
-        shard.send_first_info(&connection, !opening.is_proxied);
-    }
-    if is_over {
-        tracing::error!(
-            "{} - maximum connections exceeded: there are {:?} already",
-            connection.label(),
-            shard.settings().connections_max.unwrap_or_default()
-        );
-        shard.refuse(
-            &connection,
-            &ClientError::MaxConnectionsExceeded,
-            CloseReason::MaxConnectionsExceeded,
-        );
-    }
-    shard.end_batch();
-    let mut early = Vec::new();
-    if !opening.is_plain() && !is_over {
-        match Box::pin(opening.run(&shard, &connection)).await {
-            Ok(bytes) => early = bytes,
-            Err(reason) => shard.close(&connection, reason),
-        }
-    }
+pub(crate) async fn serve(shard: Rc<Shard>, stream: Stream, id: ConnectionId, door: Door, is_over: bool) {
+    let connection = shard.open(stream, id, door);
+    let early = match door {
+        Door::Client => open_client(&shard, &connection, is_over).await,
+        Door::WebSocket => open_websocket(&shard, &connection, is_over).await,
+    };
     shard.start_times(&connection);
     let mut parser = new_parser(&shard, &connection);
     let reason = read_loop(&shard, &connection, &mut parser, early).await;
     shard.close(&connection, reason);
     shard.end_batch();
     shard.forget(&connection);
+}
+
+/// What comes before the operations of a client; the answer is what was read of them.
+async fn open_client(shard: &Rc<Shard>, connection: &Rc<Connection>, is_over: bool) -> Vec<u8> {
+    let opening = Opening::of(shard);
+    if !opening.is_tls_first() {
+        // The address of the proxy is nobody's business: INFO names none before the prefix came.
+        shard.send_first_info(connection, !opening.is_proxied);
+    }
+    if is_over {
+        shard.refuse_one_more(connection);
+    }
+    shard.end_batch();
+    if opening.is_plain() || is_over {
+        return Vec::new();
+    }
+    match Box::pin(opening.run(shard, connection)).await {
+        Ok(early) => early,
+        Err(reason) => {
+            shard.close(connection, reason);
+            Vec::new()
+        }
+    }
+}
+
+/// As [`open_client`], where frames are spoken: INFO is the first of them.
+async fn open_websocket(shard: &Rc<Shard>, connection: &Rc<Connection>, is_over: bool) -> Vec<u8> {
+    match Box::pin(opening::upgrade(shard, connection)).await {
+        Ok(()) => {
+            shard.send_first_info(connection, true);
+            if is_over {
+                shard.refuse_one_more(connection);
+            }
+        }
+        Err(reason) => shard.close(connection, reason),
+    }
+    shard.end_batch();
+    Vec::new()
 }
 
 fn new_parser(shard: &Shard, connection: &Connection) -> Parser {
@@ -354,7 +371,7 @@ async fn hold_fast_producer(shard: &Rc<Shard>, connection: &Rc<Connection>) {
 
 impl Shard {
     /// Makes the connection known.
-    fn open(self: &Rc<Self>, stream: Stream, id: ConnectionId) -> Rc<Connection> {
+    fn open(self: &Rc<Self>, stream: Stream, id: ConnectionId, door: Door) -> Rc<Connection> {
         let peer = Cell::new(stream.peer_addr());
         let now = self.io().now();
         let account = self
@@ -383,6 +400,7 @@ impl Shard {
             subscriptions_max: Cell::new(usize::MAX),
             outbound: RefCell::default(),
             transport: RefCell::default(),
+            door,
             tls: OnceCell::new(),
             is_tls_first: Cell::new(false),
             subscriptions: RefCell::default(),
@@ -435,6 +453,20 @@ impl Shard {
             .connect_due
             .set(timeout.map(|timeout| self.io().now() + timeout));
         self.schedule_first_ping(connection);
+    }
+
+    /// The server has all connections it may have.
+    fn refuse_one_more(&self, connection: &Rc<Connection>) {
+        tracing::error!(
+            "{} - maximum connections exceeded: there are {:?} already",
+            connection.label(),
+            self.settings_ref().connections_max.unwrap_or_default()
+        );
+        self.refuse(
+            connection,
+            &ClientError::MaxConnectionsExceeded,
+            CloseReason::MaxConnectionsExceeded,
+        );
     }
 
     /// Tells the client what is wrong and closes its connection.

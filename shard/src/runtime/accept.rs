@@ -8,32 +8,36 @@ use std::time::Duration;
 use futures_lite::future::or;
 
 use super::shard::Shard;
+use crate::conn::Door;
 use crate::io::{Accepted, Listener, Queue};
 use crate::limits::ACCEPTS_IN_A_ROW_MAX;
 
 /// The wait after an accept that failed, growing from the first to the second as long as it fails.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// Starts accepting on the socket [`Shard::listen`] opened, until the shard stops or leaves. The socket is closed
-/// then.
+/// Starts accepting on the sockets [`Shard::listen`] and [`Shard::listen_at`] opened, until the shard stops or leaves.
+/// The sockets are closed then.
 pub fn serve_listener(shard: &Rc<Shard>) {
-    let listener = shard.listener.take().expect("opened before it is served");
-    let task = Rc::clone(shard);
+    let listeners = shard.listeners.take();
+    assert!(!listeners.is_empty(), "opened before they are served");
     shard.is_serving.set(true);
-    shard.io().spawn(Queue::Hot, &shard.gate, async move {
-        let stopped = task.wait_leaving();
-        or(accept_loop(&task, &listener), stopped).await;
-    });
+    for (door, listener) in listeners {
+        let task = Rc::clone(shard);
+        shard.io().spawn(Queue::Hot, &shard.gate, async move {
+            let stopped = task.wait_leaving();
+            or(accept_loop(&task, door, &listener), stopped).await;
+        });
+    }
 }
 
-async fn accept_loop(shard: &Rc<Shard>, listener: &Listener) {
+async fn accept_loop(shard: &Rc<Shard>, door: Door, listener: &Listener) {
     let mut back_off = BACK_OFF.0;
     let mut in_a_row = 0;
     loop {
         match listener.accept().await {
             Ok(accepted) => {
                 back_off = BACK_OFF.0;
-                shard.place(accepted);
+                shard.place(accepted, door);
                 in_a_row += 1;
                 if in_a_row == ACCEPTS_IN_A_ROW_MAX {
                     in_a_row = 0;
@@ -55,9 +59,17 @@ impl Shard {
     /// # Errors
     /// What the system says: address in use, no permission.
     pub fn listen(&self, address: SocketAddr) -> io::Result<SocketAddr> {
+        self.listen_at(Door::Client, address)
+    }
+
+    /// As [`Shard::listen`], for any door.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn listen_at(&self, door: Door, address: SocketAddr) -> io::Result<SocketAddr> {
         let listener = self.io().listen(address)?;
         let bound = listener.local_addr()?;
-        *self.listener.borrow_mut() = Some(listener);
+        self.listeners.borrow_mut().push((door, listener));
         Ok(bound)
     }
 
@@ -66,13 +78,13 @@ impl Shard {
         self.is_serving.get() && self.is_accepting()
     }
 
-    fn place(self: &Rc<Self>, accepted: Accepted) {
+    fn place(self: &Rc<Self>, accepted: Accepted, door: Door) {
         let target = self.shards().least_loaded();
         let max = self.settings_ref().connections_max;
         let is_over = max.is_some_and(|max| self.shards().connections() >= max);
         self.shards().load(target).joined();
         let id = self.shards().next_connection_id();
-        let job = move |shard: &Rc<Shard>| shard.adopt(accepted, id, is_over);
+        let job = move |shard: &Rc<Shard>| shard.adopt(accepted, id, door, is_over);
         if target == self.id() {
             job(self);
         } else if !self.shards().run_on(target, Box::new(job)) {
@@ -80,12 +92,12 @@ impl Shard {
         }
     }
 
-    fn adopt(self: &Rc<Self>, accepted: Accepted, id: crate::ids::ConnectionId, is_over: bool) {
+    fn adopt(self: &Rc<Self>, accepted: Accepted, id: crate::ids::ConnectionId, door: Door, is_over: bool) {
         match self.io().adopt(accepted) {
             Ok(stream) => {
                 let shard = Rc::clone(self);
                 self.io().spawn(Queue::Hot, &self.gate, async move {
-                    crate::conn::serve(shard, stream, id, is_over).await;
+                    crate::conn::serve(shard, stream, id, door, is_over).await;
                 });
             }
             Err(error) => {

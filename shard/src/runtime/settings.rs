@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conn::TlsSettings;
+use crate::conn::{TlsSettings, WebSocketSettings};
 use crate::proto::Info;
 
 /// What happens to a client whose socket took nothing for `write_deadline`.
@@ -45,6 +45,8 @@ pub struct Settings {
     pub write_timeout: WriteTimeout,
     /// TLS of the client port; `None`: connections are plain.
     pub tls: Option<Arc<TlsSettings>>,
+    /// The port of WebSocket clients; `None`: there is none.
+    pub websocket: Option<Arc<WebSocketSettings>>,
     /// How long a client may take to CONNECT where the rules require credentials; `None`: as long as it likes.
     pub auth_timeout: Option<Duration>,
     /// Publishers that feed a consumer too fast are held.

@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::shards::{Job, Shards};
 use super::timers::Timers;
 use crate::account::Account;
-use crate::conn::{BufferPool, Connection, Outbound, State, Subscription, TlsState, Traffic};
+use crate::conn::{BufferPool, Connection, Door, Outbound, State, Subscription, TlsState, Traffic};
 use crate::ids::{AccountId, ConnectionId, ShardId};
 use crate::io::{Gate, Io, Listener, Sabotage, Time, WallTime};
 use crate::mesh::{InterestChange, Mesh};
@@ -107,6 +107,8 @@ pub struct ClosedConnection {
     pub grant: Option<Arc<Grant>>,
     /// Why it was refused, for the server's side only.
     pub denial: Option<Rc<Denial>>,
+    /// Where it came in.
+    pub door: Door,
     /// What its TLS handshake agreed on.
     pub tls: Option<Arc<TlsState>>,
     /// Subjects it was subscribed to.
@@ -171,8 +173,8 @@ pub struct Shard {
     pub(super) is_stopping: Cell<bool>,
     /// Nothing is read any more; what was read is still delivered.
     pub(super) is_draining: Cell<bool>,
-    /// The client port, opened and not served yet.
-    pub(super) listener: RefCell<Option<Listener>>,
+    /// The ports, opened and not served yet.
+    pub(super) listeners: RefCell<Vec<(Door, Listener)>>,
     /// Lame duck: no new clients.
     pub(super) is_leaving: Cell<bool>,
     /// This shard accepts clients for the server.
@@ -244,7 +246,7 @@ impl Shard {
             gate: Gate::default(),
             is_stopping: Cell::new(false),
             is_draining: Cell::new(false),
-            listener: RefCell::default(),
+            listeners: RefCell::default(),
             is_leaving: Cell::new(false),
             is_serving: Cell::new(false),
             batch_time: Cell::default(),
@@ -685,6 +687,7 @@ impl Shard {
             account: account.name.clone(),
             grant: connection.grant(),
             denial: connection.denial(),
+            door: connection.door(),
             tls: connection.tls_state().cloned(),
             subjects,
             stalls: connection.stalls(),

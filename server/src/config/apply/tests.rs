@@ -489,7 +489,7 @@ fn effective_keys_change_the_options() {
         .keys()
         .iter()
         .filter(|key| key.status == Status::Effective && !key.is_syntax())
-        .filter(|key| key.test != "tls_keys_change_the_options");
+        .filter(|key| key.test == "effective_keys_change_the_options");
     for key in effective {
         let (without, with) = samples
             .get(key.path)
@@ -564,6 +564,115 @@ fn tls_keys_change_the_options() {
         );
     }
     assert_eq!(count, TLS_SAMPLES.len());
+}
+
+/// A value of each key of `websocket` that differs from its default.
+const WEBSOCKET_SAMPLES: &[(&str, &str)] = &[
+    ("listen", "\"127.0.0.1:9999\""),
+    ("port", "9999"),
+    ("host", "\"127.0.0.1\""),
+    ("advertise", "\"h:1\""),
+    ("no_tls", "true"),
+    ("tls", "{ verify: true }"),
+    ("same_origin", "true"),
+    ("allowed_origins", "[\"https://example.com\"]"),
+    ("handshake_timeout", "\"2s\""),
+    ("compression", "true"),
+    ("headers", "{ X-Own: \"1\" }"),
+];
+
+/// Every key of `websocket` that has an effect changes the options, by every alias and in any case; so do those of its
+/// `tls`.
+#[test]
+fn websocket_keys_change_the_options() {
+    let table = Table::new();
+    let start = "websocket { port: 8080, tls {}\n";
+    let default = options(&format!("{start}}}"));
+    let (mut count, mut tls_count) = (0, 0);
+    for key in table.keys() {
+        if key.test != "websocket_keys_change_the_options" {
+            continue;
+        }
+        if key.parent() == "websocket.tls" {
+            tls_count += 1;
+            let (name, value, changes) = TLS_SAMPLES
+                .iter()
+                .find(|(name, ..)| *name == key.name())
+                .unwrap_or_else(|| panic!("{} has no sample", key.path));
+            let changed = options(&format!("{start} tls {{ {name}: {value} }} }}"));
+            assert_eq!(changed != default, *changes, "{name}");
+        }
+        if key.parent() != "websocket" {
+            continue;
+        }
+        count += 1;
+        let (name, value) = WEBSOCKET_SAMPLES
+            .iter()
+            .find(|(name, _)| *name == key.name())
+            .unwrap_or_else(|| panic!("{} has no sample", key.path));
+        let written = |name: &str| options(&format!("{start} {name}: {value} }}"));
+        let changed = written(name);
+        assert_ne!(changed, default, "{name}");
+        for alias in &key.aliases {
+            assert_eq!(written(alias), changed, "{alias}");
+        }
+        assert_eq!(written(&name.to_uppercase()), changed, "{name}");
+        let wrong = complaints(&format!("{start} {name}: 2020-01-01T00:00:00Z }}"));
+        assert!(!wrong.is_empty(), "{name}");
+    }
+    assert_eq!((count, tls_count), (WEBSOCKET_SAMPLES.len(), TLS_SAMPLES.len()));
+    assert_eq!(
+        options("websocket { tls {} }").websocket,
+        None,
+        "without a port there is none"
+    );
+}
+
+/// What is wrong in a `websocket` block is said.
+#[test]
+fn mistakes_in_a_websocket_block() {
+    for (block, complaint) in [
+        (
+            "no_tls: true, allowed_origins: x",
+            "unable to parse allowed origin \"x\"",
+        ),
+        (
+            "no_tls: true, allowed_origins: \"ftp://x\"",
+            "absolute URLs with http or https scheme",
+        ),
+        ("no_tls: true, allowed_origins: \"http://\"", "host is required"),
+        (
+            "no_tls: true, headers { Host: x }",
+            "invalid header \"Host\" not allowed",
+        ),
+        (
+            "no_tls: true, headers { Sec-WebSocket-X: x }",
+            "\"Sec-WebSocket-\" prefix not allowed",
+        ),
+        (
+            "no_tls: true, headers { X: \"a\\nb\" }",
+            "cannot be written into an answer",
+        ),
+        (
+            "no_tls: true, jwt_cookie: c",
+            "websocket.jwt_cookie is not supported",
+        ),
+        (
+            "no_tls: true, authorization { user: a }",
+            "websocket.authorization is not supported",
+        ),
+        ("no_tls: true, handshake_timeout: soon", "invalid duration"),
+        ("no_tls: true, listen: \"x\"", "could not parse address string"),
+    ] {
+        let found = complaints(&format!("websocket {{ port: 8080, {block} }}\n"));
+        assert_eq!(found.len(), 1, "{block}: {found:?}");
+        assert!(found[0].contains(complaint), "{block}: {found:?}");
+    }
+    let raw = applied("websocket { port: 8080 }").raw;
+    assert_eq!(
+        raw.resolve().unwrap_err()[0].text,
+        "websocket requires TLS configuration"
+    );
 }
 
 /// What is wrong in a `tls` block is said where it stands.

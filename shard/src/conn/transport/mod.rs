@@ -1,28 +1,39 @@
-//! What lies between the bytes of a socket and the operations of a connection that is not plain: TLS.
+//! What lies between the bytes of a socket and the operations of a connection that is not plain: TLS, WebSocket, or
+//! WebSocket over TLS.
 //!
 //! Owns: the layers of one connection and its framed bytes on their way out. Not here: the socket (`io`), operations
 //! (`proto`), the opening of a connection (`conn::opening`).
 //! A plain connection has no transport at all: that is the one branch it pays.
 
+mod frames;
 mod settings;
 mod tls;
+mod upgrade;
 
 use std::io;
 use std::task::{Context, Poll};
 
-pub use settings::{key_digest, HandshakeFirst, HandshakeRate, TlsSettings};
+pub(super) use frames::Frames;
+pub use settings::{key_digest, HandshakeFirst, HandshakeRate, TlsSettings, WebSocketSettings};
 pub(crate) use tls::TlsSession;
 pub use tls::TlsState;
+pub(super) use upgrade::{read as read_upgrade, too_large, Refusal, Step};
+pub use upgrade::{Origin, UpgradeRules};
 
 use super::outbound::Outbound;
 use super::pieces::{Flush, Pieces};
 use super::pool::BufferPool;
 use crate::io::Stream;
 use crate::limits;
+use crate::proto::CloseReason;
+use frames::Taken;
 
 /// The layers of a connection that is not plain.
 pub(crate) struct Transport {
-    tls: TlsSession,
+    tls: Option<TlsSession>,
+    websocket: Option<Frames>,
+    /// Bytes below the operations that wait to be sealed: the answer to an upgrade, control frames.
+    control: Vec<u8>,
     /// Framed bytes that wait for the socket.
     wire: Pieces,
 }
@@ -41,33 +52,49 @@ pub(crate) enum Received {
 pub(crate) enum TransportError {
     /// It is no TLS, or wrong TLS.
     Tls(rustls::Error),
+    /// It is no WebSocket frame, or a wrong one.
+    Frame(String),
 }
 
 impl std::fmt::Display for TransportError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             TransportError::Tls(error) => error.fmt(f),
+            TransportError::Frame(error) => f.write_str(error),
         }
     }
 }
 
 impl Transport {
-    /// TLS, before the first byte of the handshake.
-    pub(crate) fn tls(session: TlsSession) -> Self {
+    /// No layer yet, or TLS before the first byte of its handshake.
+    pub(crate) fn new(tls: Option<TlsSession>) -> Self {
         Self {
-            tls: session,
+            tls,
+            websocket: None,
+            control: Vec::new(),
             wire: Pieces::default(),
         }
     }
 
-    /// The session.
-    pub(crate) fn session(&self) -> &TlsSession {
-        &self.tls
+    /// The TLS session.
+    pub(crate) fn session(&self) -> Option<&TlsSession> {
+        self.tls.as_ref()
+    }
+
+    /// The request was taken: `answer` leaves, and frames are spoken from here on.
+    pub(crate) fn upgrade(&mut self, answer: &[u8], frames: Option<Frames>, outbound: &mut Outbound) {
+        self.control.extend_from_slice(answer);
+        self.websocket = frames;
+        self.count_framed(outbound);
     }
 
     /// Where in the read buffer the next read goes: what is unfinished has its place before.
     pub(crate) fn held_size(&self) -> usize {
-        self.tls.held_size()
+        self.tls.as_ref().map_or(0, TlsSession::held_size)
+    }
+
+    fn count_framed(&self, outbound: &mut Outbound) {
+        outbound.framed_size = self.wire.size() + self.control.len();
     }
 
     /// Takes what the socket brought, which stands in `buffer` from `held_size` on; operations are appended to `plain`.
@@ -81,33 +108,77 @@ impl Transport {
         outbound: &mut Outbound,
         pool: &BufferPool,
     ) -> Result<Received, TransportError> {
-        let received = self.tls.receive(buffer, plain, self.wire.tail(pool));
-        self.wire.settle(pool);
-        outbound.framed_size = self.wire.size();
-        received.map_err(TransportError::Tls)?;
-        Ok(if self.tls.is_ended() {
-            Received::Last
-        } else {
-            Received::More
-        })
+        let received = match (&mut self.tls, &mut self.websocket) {
+            (None, None) => {
+                plain.extend_from_slice(buffer);
+                Ok(Received::More)
+            }
+            (Some(tls), None) => {
+                let received = tls.receive(buffer, plain, self.wire.tail(pool));
+                self.wire.settle(pool);
+                received
+                    .map_err(TransportError::Tls)
+                    .map(|()| ended(tls.is_ended()))
+            }
+            (None, Some(frames)) => take_frames(frames, buffer, plain, &mut self.control),
+            (Some(tls), Some(frames)) => {
+                let mut middle = pool.take();
+                let received = tls.receive(buffer, &mut middle, self.wire.tail(pool));
+                self.wire.settle(pool);
+                let taken = take_frames(frames, &mut middle, plain, &mut self.control);
+                pool.give(middle);
+                received
+                    .map_err(TransportError::Tls)
+                    .and(taken)
+                    .map(|received| match received {
+                        Received::More => ended(tls.is_ended()),
+                        Received::Last => Received::Last,
+                    })
+            }
+        };
+        self.count_framed(outbound);
+        received
     }
 
-    /// Frames some of what is pending, up to `FRAMED_SIZE_MAX` in all.
+    /// Makes what is pending ready for the socket, up to `FRAMED_SIZE_MAX` in all.
     fn frame(&mut self, outbound: &mut Outbound, pool: &BufferPool) -> io::Result<()> {
-        if !self.tls.is_established() {
+        if self.tls.as_ref().is_some_and(|tls| !tls.is_established()) {
             return Ok(());
+        }
+        if !self.control.is_empty() {
+            let control = std::mem::take(&mut self.control);
+            self.put(&control, pool)?;
         }
         while outbound.pieces.size() > 0 && self.wire.size() < limits::FRAMED_SIZE_MAX {
             let front = outbound.pieces.front();
             let plain = &front[..front.len().min(limits::OUTBOUND_PIECE_SIZE)];
             let size = plain.len();
-            let sealed = self.tls.seal(plain, self.wire.tail(pool));
-            self.wire.settle(pool);
-            sealed?;
+            match (&mut self.websocket, &mut self.tls) {
+                (Some(frames), None) => frames.seal(plain, self.wire.tail(pool)),
+                (Some(frames), Some(_)) => {
+                    let mut framed = pool.take();
+                    frames.seal(plain, &mut framed);
+                    let sealed = self.put(&framed, pool);
+                    pool.give(framed);
+                    sealed?;
+                }
+                (None, _) => self.put(plain, pool)?,
+            }
             outbound.pieces.advance(size, pool);
         }
-        outbound.framed_size = self.wire.size();
+        self.count_framed(outbound);
         Ok(())
+    }
+
+    /// Appends bytes to what the socket gets, sealed where there is TLS.
+    fn put(&mut self, bytes: &[u8], pool: &BufferPool) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else {
+            self.wire.tail(pool).extend_from_slice(bytes);
+            return Ok(());
+        };
+        let sealed = tls.seal(bytes, self.wire.tail(pool));
+        self.wire.settle(pool);
+        sealed
     }
 
     /// Frames and writes what the socket takes.
@@ -126,7 +197,7 @@ impl Transport {
                 return Ok(Flush::Done);
             }
             let flushed = self.wire.flush(stream, pool);
-            outbound.framed_size = self.wire.size();
+            self.count_framed(outbound);
             if flushed? == Flush::Blocked {
                 return Ok(Flush::Blocked);
             }
@@ -147,7 +218,7 @@ impl Transport {
         }
         let written = std::task::ready!(stream.poll_write(cx, self.wire.front()))?;
         self.wire.advance(written, pool);
-        outbound.framed_size = self.wire.size();
+        self.count_framed(outbound);
         Poll::Ready(Ok(written))
     }
 
@@ -157,6 +228,7 @@ impl Transport {
     /// The connection is dead.
     pub(crate) fn write_last(
         &mut self,
+        reason: CloseReason,
         outbound: &mut Outbound,
         stream: &Stream,
         pool: &BufferPool,
@@ -164,14 +236,39 @@ impl Transport {
         if self.flush(outbound, stream, pool)? == Flush::Blocked {
             return Ok(());
         }
-        let closed = self.tls.close(self.wire.tail(pool));
-        self.wire.settle(pool);
-        closed?;
+        if let Some(frames) = &mut self.websocket {
+            frames.close(reason, &mut self.control);
+            self.frame(outbound, pool)?;
+        }
+        if let Some(tls) = &mut self.tls {
+            let closed = tls.close(self.wire.tail(pool));
+            self.wire.settle(pool);
+            closed?;
+        }
         self.wire.flush(stream, pool).map(drop)
     }
 
     /// Drops everything that waits.
     pub(crate) fn clear(&mut self, pool: &BufferPool) {
+        self.control = Vec::new();
         self.wire.clear(pool);
     }
+}
+
+fn ended(is_ended: bool) -> Received {
+    if is_ended {
+        Received::Last
+    } else {
+        Received::More
+    }
+}
+
+fn take_frames(
+    frames: &mut Frames,
+    input: &mut [u8],
+    plain: &mut Vec<u8>,
+    answer: &mut Vec<u8>,
+) -> Result<Received, TransportError> {
+    let taken = frames.take(input, plain, answer).map_err(TransportError::Frame)?;
+    Ok(ended(taken == Taken::Closed))
 }

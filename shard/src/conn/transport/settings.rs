@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::ParsedCertificate;
 use sha2::{Digest as _, Sha256};
 
+use super::upgrade::UpgradeRules;
 use crate::io::Time;
 
 /// Who begins.
@@ -66,6 +67,21 @@ impl TlsSettings {
             None => Err("certificate not pinned: it cannot be read".to_owned()),
         }
     }
+}
+
+/// The port of WebSocket clients.
+#[derive(Clone, Debug)]
+pub struct WebSocketSettings {
+    /// Its TLS; `None`: HTTP in clear.
+    pub tls: Option<Arc<TlsSettings>>,
+    /// Which requests are taken.
+    pub upgrade: UpgradeRules,
+    /// How long a client may take until its request is there; `None`: as long as it likes.
+    pub handshake_timeout: Option<Duration>,
+    /// Where the port is, as INFO tells its clients.
+    pub host: String,
+    /// And its number.
+    pub port: i64,
 }
 
 /// SHA-256 of the public key of a certificate, both as DER.
