@@ -7,6 +7,7 @@
 
 pub mod api;
 mod bytes;
+pub mod consumer;
 pub mod error;
 pub mod json;
 pub mod local;

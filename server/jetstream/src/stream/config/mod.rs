@@ -3,8 +3,8 @@
 //! Owns: reading and writing. Not here: what is allowed (`check`), what may change (`update`).
 //! Fields have the peer's names where JSON shows them; the order is that of the peer's output.
 
-mod check;
-mod policy;
+pub(crate) mod check;
+pub(crate) mod policy;
 mod update;
 
 use std::collections::BTreeMap;
@@ -352,10 +352,10 @@ impl StreamConfig {
     }
 }
 
-fn is_false(value: &bool) -> bool {
+pub(crate) fn is_false(value: &bool) -> bool {
     !value
 }
 
-fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

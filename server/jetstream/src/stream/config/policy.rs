@@ -1,8 +1,6 @@
 //! The words of a configuration: one enum each, with the peer's texts.
 
-use serde::{Serialize, Serializer};
-
-use crate::json::{quote, Context, Decode, Value};
+use crate::json::{quote, Value};
 
 /// Defines an enum of words. The first is the default.
 macro_rules! words {
@@ -22,16 +20,16 @@ macro_rules! words {
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                self.as_str().serialize(serializer)
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
             }
         }
 
-        impl Decode for $name {
-            fn decode(&mut self, value: &Value, context: &mut Context) {
+        impl $crate::json::Decode for $name {
+            fn decode(&mut self, value: &$crate::json::Value, context: &mut $crate::json::Context) {
                 match value {
-                    $(Value::String(text) if text == $word => *self = Self::$variant,)*
+                    $($crate::json::Value::String(text) if text == $word => *self = Self::$variant,)*
                     _ => context.fail(|| $error(value)),
                 }
             }
@@ -39,7 +37,9 @@ macro_rules! words {
     };
 }
 
-fn cannot_unmarshal(value: &Value) -> String {
+pub(crate) use words;
+
+pub(crate) fn cannot_unmarshal(value: &Value) -> String {
     format!("can not unmarshal {}", quote(&value.to_json()))
 }
 
