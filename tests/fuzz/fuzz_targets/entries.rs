@@ -1,7 +1,8 @@
-//! Entries of streams and of the table of streams: no panic, and what was read gives the same bytes again.
+//! Entries of streams, of their consumers and of the table of streams: no panic, and what was read gives the same bytes again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use pinion_jetstream::consumer::Entry as ConsumerEntry;
 use pinion_jetstream::meta::MetaEntry;
 use pinion_jetstream::stream::Entry;
 
@@ -12,6 +13,11 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(bytes, data);
     }
     if let Ok(entry) = MetaEntry::decode(data) {
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+        assert_eq!(bytes, data);
+    }
+    if let Ok(entry) = ConsumerEntry::decode(data) {
         let mut bytes = Vec::new();
         entry.encode(&mut bytes);
         assert_eq!(bytes, data);

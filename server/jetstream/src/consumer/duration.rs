@@ -60,7 +60,9 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
         if whole.is_empty() && fraction.is_empty() {
             return None;
         }
-        let end = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c == '.' || c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let unit: i128 = match &rest[..end] {
             "ns" => 1,
             "us" | "\u{b5}s" | "\u{3bc}s" => 1_000,
@@ -71,7 +73,11 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
             _ => return None,
         };
         rest = &rest[end..];
-        let whole: i128 = if whole.is_empty() { 0 } else { i128::from(whole.parse::<i64>().ok()?) };
+        let whole: i128 = if whole.is_empty() {
+            0
+        } else {
+            i128::from(whole.parse::<i64>().ok()?)
+        };
         total += whole * unit;
         let mut scale = unit;
         for digit in fraction.bytes() {

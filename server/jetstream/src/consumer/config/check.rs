@@ -115,13 +115,29 @@ fn mend_negatives(config: &mut ConsumerConfig, pedantic: bool) -> Result<(), Api
     }
     let fields = [
         (&mut config.max_waiting, 0, "max_waiting must not be negative"),
-        (&mut config.max_ack_pending, -1, "max_ack_pending must be set to -1"),
+        (
+            &mut config.max_ack_pending,
+            -1,
+            "max_ack_pending must be set to -1",
+        ),
         (&mut config.max_batch, 0, "max_batch must not be negative"),
         (&mut config.max_expires, 0, "max_expires must not be negative"),
         (&mut config.max_bytes, 0, "max_bytes must not be negative"),
-        (&mut config.idle_heartbeat, 0, "idle_heartbeat must not be negative"),
-        (&mut config.inactive_threshold, 0, "inactive_threshold must not be negative"),
-        (&mut config.priority_timeout, 0, "priority_timeout must not be negative"),
+        (
+            &mut config.idle_heartbeat,
+            0,
+            "idle_heartbeat must not be negative",
+        ),
+        (
+            &mut config.inactive_threshold,
+            0,
+            "inactive_threshold must not be negative",
+        ),
+        (
+            &mut config.priority_timeout,
+            0,
+            "priority_timeout must not be negative",
+        ),
     ];
     for (field, least, text) in fields {
         if *field < least {
@@ -141,7 +157,11 @@ pub fn forms_cycle(stream: &StreamConfig, deliver_subject: &str) -> bool {
 }
 
 /// Checks a configuration with its defaults.
-pub fn check(config: &ConsumerConfig, stream: &StreamConfig, bounds: &ConsumerBounds) -> Result<(), ApiError> {
+pub fn check(
+    config: &ConsumerConfig,
+    stream: &StreamConfig,
+    bounds: &ConsumerBounds,
+) -> Result<(), ApiError> {
     names_and_replicas(config, stream)?;
     if config.backoff.iter().any(|wait| wait.0 < 0) {
         return refuse(error::CONSUMER_BACK_OFF_NEGATIVE);
@@ -192,7 +212,10 @@ pub fn check(config: &ConsumerConfig, stream: &StreamConfig, bounds: &ConsumerBo
 
 fn names_and_replicas(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), ApiError> {
     let names = [
-        (&config.name, "consumer name can not contain '.', '*', '>', '\\', '/'"),
+        (
+            &config.name,
+            "consumer name can not contain '.', '*', '>', '\\', '/'",
+        ),
         (
             &config.durable_name,
             "consumer durable name can not contain '.', '*', '>', '\\', '/'",
@@ -300,7 +323,9 @@ fn limits(config: &ConsumerConfig, stream: &StreamConfig, bounds: &ConsumerBound
     let threshold_max = stream.consumer_limits.inactive_threshold;
     if threshold_max > 0 && config.inactive_threshold > threshold_max {
         // The peer puts a duration where its text has a place for texts and numbers only.
-        return Err(error::CONSUMER_INACTIVE_THRESHOLD_EXCESS.with(super::super::duration::format(threshold_max)));
+        return Err(
+            error::CONSUMER_INACTIVE_THRESHOLD_EXCESS.with(super::super::duration::format(threshold_max))
+        );
     }
     Ok(())
 }
@@ -370,7 +395,10 @@ fn sampling(config: &ConsumerConfig) -> Result<(), ApiError> {
     if config.sample_freq.is_empty() {
         return Ok(());
     }
-    let digits = config.sample_freq.strip_suffix('%').unwrap_or(&config.sample_freq);
+    let digits = config
+        .sample_freq
+        .strip_suffix('%')
+        .unwrap_or(&config.sample_freq);
     let fault = match digits.parse::<i64>() {
         Ok(0..) => return Ok(()),
         Ok(_) => "<nil>".to_owned(),
@@ -444,7 +472,9 @@ pub fn check_workqueue(config: &ConsumerConfig, others: &[Vec<&str>]) -> Result<
 /// Whether no subject is wanted by others as well.
 pub(crate) fn is_partition(own: &[&str], others: &[Vec<&str>]) -> bool {
     others.iter().all(|other| {
-        let mut pairs = other.iter().flat_map(|theirs| own.iter().map(move |ours| (theirs, ours)));
+        let mut pairs = other
+            .iter()
+            .flat_map(|theirs| own.iter().map(move |ours| (theirs, ours)));
         !other.is_empty() && !pairs.any(|(theirs, ours)| collides(theirs.as_bytes(), ours.as_bytes()))
     })
 }

@@ -41,7 +41,10 @@ pub struct ConsumerConfig {
     #[serde(skip_serializing_if = "is_zero")]
     pub opt_start_seq: u64,
     /// The first time, for that policy.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::time::serialize_option")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::time::serialize_option"
+    )]
     pub opt_start_time: Option<WallTime>,
     /// What an ack means.
     pub ack_policy: AckPolicy,
@@ -116,7 +119,10 @@ pub struct ConsumerConfig {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
     /// Until when nothing is delivered.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::time::serialize_option")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::time::serialize_option"
+    )]
     pub pause_until: Option<WallTime>,
     /// The groups that pull requests name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -210,13 +216,19 @@ impl ConsumerConfig {
     /// The subjects it wants, in the peer's order; none is all.
     pub fn filter_list(&self) -> Vec<&str> {
         let one = (!self.filter_subject.is_empty()).then_some(self.filter_subject.as_str());
-        self.filter_subjects.iter().map(String::as_str).chain(one).collect()
+        self.filter_subjects
+            .iter()
+            .map(String::as_str)
+            .chain(one)
+            .collect()
     }
 
     /// The subjects it wants, as the store asks for them; none is all.
     pub fn filters(&self) -> Vec<Filter> {
         let list = self.filter_list();
-        list.into_iter().map(|subject| Filter::new(subject.as_bytes())).collect()
+        list.into_iter()
+            .map(|subject| Filter::new(subject.as_bytes()))
+            .collect()
     }
 
     /// Which share of acks makes a metric, in percent.
@@ -250,7 +262,8 @@ impl ConsumerConfig {
                     || !self.priority_groups.is_empty(),
             )
         };
-        self.metadata.insert(REQUIRED_LEVEL_KEY.to_owned(), level.to_string());
+        self.metadata
+            .insert(REQUIRED_LEVEL_KEY.to_owned(), level.to_string());
     }
 
     /// The configuration as answers show it.

@@ -9,14 +9,35 @@ use crate::error::{self, ApiError};
 /// old deliver subject.
 pub fn check_update(old: &ConsumerConfig, new: &ConsumerConfig, is_bound: bool) -> Result<(), ApiError> {
     let same = [
-        (old.deliver_policy == new.deliver_policy, "deliver policy can not be updated"),
-        (old.mem_storage == new.mem_storage, "storage type can not be updated"),
-        (old.opt_start_seq == new.opt_start_seq, "start sequence can not be updated"),
-        (old.opt_start_time == new.opt_start_time, "start time can not be updated"),
+        (
+            old.deliver_policy == new.deliver_policy,
+            "deliver policy can not be updated",
+        ),
+        (
+            old.mem_storage == new.mem_storage,
+            "storage type can not be updated",
+        ),
+        (
+            old.opt_start_seq == new.opt_start_seq,
+            "start sequence can not be updated",
+        ),
+        (
+            old.opt_start_time == new.opt_start_time,
+            "start time can not be updated",
+        ),
         (old.ack_policy == new.ack_policy, "ack policy can not be updated"),
-        (old.replay_policy == new.replay_policy, "replay policy can not be updated"),
-        (old.idle_heartbeat == new.idle_heartbeat, "heart beats can not be updated"),
-        (old.flow_control == new.flow_control, "flow control can not be updated"),
+        (
+            old.replay_policy == new.replay_policy,
+            "replay policy can not be updated",
+        ),
+        (
+            old.idle_heartbeat == new.idle_heartbeat,
+            "heart beats can not be updated",
+        ),
+        (
+            old.flow_control == new.flow_control,
+            "flow control can not be updated",
+        ),
         (
             !old.is_pull() || new.is_pull(),
             "can not update pull consumer to push based",
