@@ -145,15 +145,23 @@ async fn act(
             poke_others(io, stage, character, ">");
         }
         78..=79 => {
-            // A member of every group, gone while requests are on their way to it.
-            let subject = dice.pick(&SUBJECTS);
-            let members = QUEUES.map(|queue| client.subscribe(subject, Some(queue), None));
+            // Members of every group at two clients, gone while requests are on their way to them. Few others listen.
+            let subject = "gone.by";
+            let other = any_present(io, stage);
+            let members: Vec<_> = [Some(client), other.as_ref()]
+                .into_iter()
+                .flatten()
+                .flat_map(|client| QUEUES.map(|queue| (client, client.subscribe(subject, Some(queue), None))))
+                .collect();
             client.sync().await;
-            poke_others(io, stage, character, subject);
-            for member in members {
+            if let Some(other) = &other {
+                other.ping();
+            }
+            ask_others(io, stage, character, subject);
+            for (client, member) in members {
                 client.unsubscribe(member);
             }
-            poke_others(io, stage, character, subject);
+            ask_others(io, stage, character, subject);
         }
         80..=89 => {
             io.sleep(Duration::from_micros(dice.below(3_000))).await;
@@ -213,20 +221,35 @@ fn publish_to(io: &SimIo, client: &Client, character: Character, subject: &str) 
     });
 }
 
+/// A client that is connected, drawn from all.
+fn any_present(io: &SimIo, stage: &Stage) -> Option<Rc<Client>> {
+    let mut present = stage.present.borrow_mut();
+    present.retain(|client| !client.is_over());
+    (!present.is_empty()).then(|| Rc::clone(&present[io.dice().index(present.len())]))
+}
+
+/// Others send requests in the very moment something changed.
+fn ask_others(io: &SimIo, stage: &Stage, character: Character, subject: &str) {
+    let dice = io.dice();
+    for _ in 0..dice.between(0, 3) {
+        let Some(other) = any_present(io, stage) else {
+            return;
+        };
+        other.request_with_new_inbox(subject, dice.size(0, character.padding_max));
+    }
+}
+
 /// What a PONG said must hold for everybody at once: others publish in the very moment it was read.
 fn poke_others(io: &SimIo, stage: &Stage, character: Character, pattern: &str) {
     let dice = io.dice();
-    let mut present = stage.present.borrow_mut();
-    present.retain(|client| !client.is_over());
-    if present.is_empty() {
-        return;
-    }
     for _ in 0..dice.between(0, 3) {
-        let other = &present[dice.index(present.len())];
+        let Some(other) = any_present(io, stage) else {
+            return;
+        };
         let fitting: Vec<&str> = SUBJECTS
             .into_iter()
             .filter(|subject| matches(pattern, subject) || matches(pattern, &format!("imp.{subject}")))
             .collect();
-        publish_to(io, other, character, dice.pick(&fitting));
+        publish_to(io, &other, character, dice.pick(&fitting));
     }
 }
