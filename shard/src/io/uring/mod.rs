@@ -7,6 +7,7 @@ mod driver;
 mod net;
 mod ring;
 mod run;
+mod spin;
 mod tasks;
 mod timers;
 mod workers;

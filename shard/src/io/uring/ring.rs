@@ -22,6 +22,8 @@ use io_uring::squeue::Entry;
 use io_uring::{opcode, types, IoUring};
 use rustix::event::PollFlags;
 
+use super::spin::Spin;
+
 /// Entries that may be queued before they are submitted; a full queue is submitted at once.
 const SUBMISSIONS: u32 = 512;
 /// Completions the ring holds; beyond, the kernel keeps them until there is room.
@@ -152,6 +154,7 @@ pub(super) struct Ring {
     slots: RefCell<Slots>,
     /// States that completions left, woken or dropped when nothing is borrowed any more.
     left: RefCell<Vec<State>>,
+    spin: Spin,
 }
 
 impl Ring {
@@ -174,6 +177,7 @@ impl Ring {
             ring: RefCell::new(ring),
             slots: RefCell::default(),
             left: RefCell::default(),
+            spin: Spin::default(),
         })
     }
 
@@ -246,15 +250,11 @@ impl Ring {
         let mut signals = Signals::default();
         {
             let mut ring = self.ring.borrow_mut();
-            if sleeps {
-                submitted(ring.submit_and_wait(1));
+            let is_awake = !sleeps || (self.spin.is_worth_it() && self.spin.spin(&mut ring));
+            if is_awake {
+                submit_if_needed(&mut ring);
             } else {
-                let queue = ring.submission();
-                let must_enter = !queue.is_empty() || queue.taskrun() || queue.cq_overflow();
-                drop(queue);
-                if must_enter {
-                    submitted(ring.submit());
-                }
+                submitted(ring.submit_and_wait(1));
             }
             let mut slots = self.slots.borrow_mut();
             let mut left = self.left.borrow_mut();
@@ -308,6 +308,16 @@ impl Ring {
         let ring = self.ring.borrow();
         // SAFETY: the ring is borrowed until the call has returned, and owns the descriptor.
         call(unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) })
+    }
+}
+
+/// Submits what is queued, and lets the kernel post the completions it holds back.
+pub(super) fn submit_if_needed(ring: &mut IoUring) {
+    let queue = ring.submission();
+    let must_enter = !queue.is_empty() || queue.taskrun() || queue.cq_overflow();
+    drop(queue);
+    if must_enter {
+        submitted(ring.submit());
     }
 }
 
