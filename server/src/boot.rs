@@ -134,6 +134,7 @@ impl Server {
             _pid_file: None,
             _ports_file: None,
         };
+        crate::events::watch(&server.shards, &server.options, &identity);
         let config_digest = settings.config.as_ref().map_or("", |(_, digest)| digest);
         if let Err(message) = server.open(&identity, config_digest, log) {
             server.stop();

@@ -4,6 +4,7 @@ pub mod auth;
 pub mod boot;
 pub mod cli;
 pub mod config;
+pub mod events;
 pub mod files;
 pub mod identity;
 pub mod log;

@@ -51,6 +51,8 @@ pub const ANSWERS_REMEMBERED_MAX: usize = 128;
 pub const REPLIES_REMEMBERED_MAX: usize = 65_536;
 /// Requests to services of other accounts whose answers a shard waits for. Beyond: the oldest gets no answer.
 pub const SERVICE_REPLIES_MAX: usize = 262_144;
+/// Messages of the server itself (events) that wait to be sent on one shard. Beyond: dropped and counted.
+pub const ANNOUNCEMENTS_MAX: usize = 4096;
 /// Accounts a request goes through by service imports. Beyond: nobody there gets it.
 pub const SERVICE_CHAIN_MAX: usize = 16;
 

@@ -159,7 +159,7 @@ pub(super) struct ConnectionFacts {
 }
 
 /// Who a client was found to be, or says it is: its key before its name; of a token only that there was one.
-fn user_of(grant: Option<&Arc<Grant>>, connect: &Connect) -> String {
+pub(crate) fn user_of(grant: Option<&Arc<Grant>>, connect: &Connect) -> String {
     if let Some(grant) = grant.filter(|grant| !grant.identity.user.is_empty()) {
         return grant.identity.user.to_string();
     }

@@ -48,8 +48,10 @@ use pinion_shard::runtime::{Shard, Shards};
 use crate::config::options::{MonitorListen, Options};
 use crate::identity::Identity;
 use crate::log::LogHandle;
+pub(crate) use connz::user_of;
 use permits::Permits;
 use usage::ProcessorShare;
+pub(crate) use varz::FEATURE_FLAGS;
 
 /// Connections of the monitoring port. Beyond: told 503 and closed.
 const CONNECTIONS_MAX: usize = 128;

@@ -18,7 +18,7 @@ use crate::config::Options;
 /// Seconds a TLS handshake may take, as the peer shows it where TLS is not configured.
 const TLS_TIMEOUT_SECONDS: f64 = 2.0;
 /// Switches of parts that are not built yet, as the peer shows them by default.
-const FEATURE_FLAGS: [&str; 2] = ["js_ack_fc_v2", "js_raft_delete_range"];
+pub(crate) const FEATURE_FLAGS: [&str; 2] = ["js_ack_fc_v2", "js_raft_delete_range"];
 
 /// A part of the server that is not configured: `{}`.
 #[derive(Serialize)]

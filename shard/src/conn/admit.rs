@@ -20,7 +20,7 @@ use crate::ids::AccountId;
 use crate::proto::connect::PROTOCOL_ASYNC_INFO;
 use crate::proto::{writer, ClientError, CloseReason, Connect};
 use crate::rules::{Attempt, ConnectionType, Decision, Denial, DenialKind, Grant, Rules, Verdict};
-use crate::runtime::Shard;
+use crate::runtime::{ConnectionEvent, Shard};
 
 /// What stands for a secret that must not show.
 const REDACTED: &str = "[REDACTED]";
@@ -65,6 +65,7 @@ impl Shard {
             self.deny(connection, denial);
             return None;
         }
+        self.tell_watcher(connection, ConnectionEvent::Connected);
         connection.state.set(State::Connected);
         Some(self.admitted(connection))
     }
@@ -177,6 +178,7 @@ impl Shard {
             self.deny(connection, denial);
             return None;
         }
+        self.tell_watcher(connection, ConnectionEvent::Connected);
         if !(0..=PROTOCOL_ASYNC_INFO).contains(&protocol) {
             tracing::error!(
                 "{} - invalid client protocol: CONNECT asks for level {protocol}, this server has 0 to {PROTOCOL_ASYNC_INFO}",
@@ -322,6 +324,9 @@ impl Shard {
         let (error, reason) = (denial.client_error(), denial.close_reason());
         *connection.denial.borrow_mut() = Some(Rc::new(denial));
         self.refuse(connection, &error, reason);
+        if matches!(error, ClientError::AuthorizationViolation) {
+            self.tell_watcher(connection, ConnectionEvent::Refused(reason));
+        }
     }
 
     /// No CONNECT came in time where credentials are required, or the decision on it took too long.

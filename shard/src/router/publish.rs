@@ -87,6 +87,16 @@ impl Shard {
         self.cross(&spread, account.id, &message, request, Some(connection));
     }
 
+    /// Routes a message of the server itself: no connection waits for room, mapping and services do not touch it.
+    pub(crate) fn publish_own(&self, account: &Account, publication: &Publication<'_>) {
+        let result = account.sublist.borrow_mut().matches(publication.subject);
+        let message = publication.inbound(ConnectionId(0), self.id().0);
+        let spread = self.spread(&result, &message, None);
+        if spread.parts() > 0 {
+            self.cross(&spread, account.id, &message, 0, None);
+        }
+    }
+
     /// Delivers to the subscriptions of this shard and picks a member of each queue group.
     #[inline]
     pub(super) fn spread<'r>(

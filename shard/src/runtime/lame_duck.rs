@@ -94,6 +94,7 @@ impl Shard {
     pub fn stop(self: &Rc<Self>) {
         self.is_stopping.set(true);
         self.waits.wake_all();
+        self.announcements.wake();
         for connection in self.connections() {
             self.close(&connection, CloseReason::ServerShutdown);
         }

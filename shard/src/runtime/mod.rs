@@ -5,6 +5,7 @@
 //! Not here: what an operation does (`conn`), who gets a message (`router`).
 
 mod accept;
+mod announce;
 mod apply_rules;
 mod ask;
 mod flush;
@@ -19,6 +20,7 @@ mod timers;
 mod turn;
 
 pub use accept::serve_listener;
+pub use announce::{Announcement, ConnectionEvent, ConnectionWatcher};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use lame_duck::LameDuck;
 pub use settings::{Settings, WriteTimeout};

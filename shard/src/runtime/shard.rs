@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::announce::{Announcements, ConnectionEvent};
 use super::ask::Waits;
 use super::histogram::Histogram;
 use super::offload::Offloads;
@@ -184,6 +185,7 @@ pub struct Shard {
     /// Tasks that wait for an answer or the end.
     pub(super) waits: Waits,
     pub(super) offloads: Offloads,
+    pub(super) announcements: Announcements,
     counters: Counters,
 }
 
@@ -252,6 +254,7 @@ impl Shard {
             batch_time: Cell::default(),
             waits: Waits::default(),
             offloads: Offloads::default(),
+            announcements: Announcements::default(),
             counters: Counters::default(),
         });
         for id in [AccountId::GLOBAL, AccountId::SYSTEM] {
@@ -597,6 +600,7 @@ impl Shard {
             return;
         }
         let subscriptions = connection.subscriptions();
+        self.tell_watcher(connection, ConnectionEvent::Closed(reason));
         self.remember(connection, reason, &subscriptions);
         connection.state.set(State::Closed(reason));
         for subscription in subscriptions {

@@ -103,5 +103,6 @@ impl Shard {
         for connection in self.parked.take() {
             connection.unpark();
         }
+        self.announcements.wake();
     }
 }
