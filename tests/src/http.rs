@@ -68,10 +68,12 @@ impl Reply {
     }
 }
 
-/// Where the server's monitoring port is: its log says so before clients are taken.
+/// Where the monitoring port of a server is that takes clients by now: both servers open it before that, and `/healthz`
+/// says so.
 pub fn monitor_address(server: &mut Server) -> SocketAddr {
     const STARTING: &str = "Starting http monitor on ";
     let line = server.wait_for_log(STARTING);
+    server.wait_for_log("Server is ready");
     let (_, address) = line.split_once(STARTING).expect("the line was found by it");
     address
         .trim()
