@@ -18,14 +18,16 @@ use pinion_shard::rules::Rules;
 use pinion_shard::runtime::{serve_listener, start, LameDuck, Parts, Shards};
 
 use crate::auth;
-use crate::cli::{fail, Settings};
+use crate::cli::{fail, settle, Flags, Settings};
 use crate::config::Options;
 use crate::files::{listener_urls, PidFile, Ports, PortsFile};
 use crate::identity::Identity;
-use crate::log::{Clock, Level, Log, LogHandle};
+use crate::log::{Clock, Level, Log, LogHandle, LogOptions};
+use crate::monitor::{self, Configured};
 use crate::preflight::{self, Placement, Wanted};
+use crate::reload;
 use crate::shard_settings::shard_settings;
-use crate::signals::{decide, Action, Signal, SignalThread, RELOAD_NOT_BUILT};
+use crate::signals::{decide, Action, Signal, SignalThread};
 use crate::tls::WatchedFiles;
 
 /// Times the mesh is gone through between the last read and the first close: push, take, hand on, write.
@@ -54,8 +56,7 @@ impl From<Signal> for Event {
 
 /// Runs the server to its end.
 pub fn run(settings: &Settings) -> ExitCode {
-    let program = std::env::args().next().unwrap_or_else(|| "pinion".to_owned());
-    let opened = crate::log::LogOptions::from_options(&settings.options.log, &program)
+    let opened = LogOptions::from_options(&settings.options.log, &program())
         .and_then(|options| Log::start(&options, Clock::System).map_err(|error| error.to_string()));
     let log = match opened {
         Ok(log) => log,
@@ -64,7 +65,7 @@ pub fn run(settings: &Settings) -> ExitCode {
     log.install();
     let handle = log.handle();
     match Server::start(settings, &handle) {
-        Ok(server) => server.wait(&handle),
+        Ok(server) => server.wait(&log),
         Err(message) => {
             handle.log(Level::Fatal, message);
             handle.flush();
@@ -75,6 +76,10 @@ pub fn run(settings: &Settings) -> ExitCode {
 
 struct Server {
     options: Options,
+    flags: Flags,
+    identity: Identity,
+    /// In force on every shard.
+    rules: Arc<Rules>,
     shards: Shards,
     threads: Vec<ShardThread>,
     /// `None` after the stop.
@@ -86,8 +91,12 @@ struct Server {
     certificates: WatchedFiles,
     /// Where WebSocket clients connect.
     websocket_bound: Option<SocketAddr>,
-    _pid_file: Option<PidFile>,
-    _ports_file: Option<PortsFile>,
+    /// Where clients connect, when the port is open.
+    client_bound: Option<SocketAddr>,
+    monitor: Option<monitor::Opened>,
+    ports: Ports,
+    pid_file: Option<PidFile>,
+    ports_file: Option<PortsFile>,
 }
 
 impl Server {
@@ -105,12 +114,7 @@ impl Server {
         let rules = Arc::new(auth::first_rules(&options, wall_now())?);
         let (sender, events) = unbounded();
         // Looked at before they are read: a change between the two is seen later.
-        let websocket_tls = options
-            .websocket
-            .as_ref()
-            .and_then(|listen| listen.block.tls.as_ref());
-        let client_tls = options.tls.as_ref().map(|tls| &tls.block);
-        let certificates = WatchedFiles::of(client_tls.into_iter().chain(websocket_tls));
+        let certificates = watched(&options);
         let signals = SignalThread::start(sender.clone()).map_err(|error| format!("signals: {error}"))?;
         let workers = Workers::start(workers_wanted()).map_err(|error| format!("worker threads: {error}"))?;
         let (shards, threads) = start_shards(
@@ -123,6 +127,9 @@ impl Server {
         )?;
         let mut server = Self {
             options,
+            flags: settings.flags.clone(),
+            identity,
+            rules,
             shards,
             threads,
             workers: Some(workers),
@@ -131,12 +138,15 @@ impl Server {
             _signals: signals,
             certificates,
             websocket_bound: None,
-            _pid_file: None,
-            _ports_file: None,
+            client_bound: None,
+            monitor: None,
+            ports: Ports::default(),
+            pid_file: None,
+            ports_file: None,
         };
-        crate::events::watch(&server.shards, &server.options, &identity);
+        crate::events::watch(&server.shards, &server.options, &server.identity);
         let config_digest = settings.config.as_ref().map_or("", |(_, digest)| digest);
-        if let Err(message) = server.open(&identity, config_digest, log) {
+        if let Err(message) = server.open(config_digest, log) {
             server.stop();
             return Err(message);
         }
@@ -145,29 +155,28 @@ impl Server {
     }
 
     /// Listens, then writes the files that say where.
-    fn open(&mut self, identity: &Identity, config_digest: &str, log: &LogHandle) -> Result<(), String> {
+    fn open(&mut self, config_digest: &str, log: &LogHandle) -> Result<(), String> {
         if let Some(path) = &self.options.operations.pid_file {
-            self._pid_file = Some(PidFile::write(path)?);
+            self.pid_file = Some(PidFile::write(path)?);
         }
-        let mut ports = Ports::default();
-        if let Some(monitor) = &self.options.monitor {
-            let bound =
-                crate::monitor::start(&self.shards, monitor, &self.options, identity, config_digest, log)?;
-            tracing::info!("Starting http monitor on {bound}");
-            ports.monitoring = listener_urls("http", bound);
+        if let Some(listen) = &self.options.monitor {
+            let configured = Configured {
+                options: self.options.clone(),
+                digest: config_digest.to_owned(),
+                reloaded: None,
+            };
+            let opened = monitor::start(&self.shards, listen, configured, &self.identity, log)?;
+            tracing::info!("Starting http monitor on {}", opened.bound);
+            self.ports.monitoring = listener_urls("http", opened.bound);
+            self.monitor = Some(opened);
         }
-        ports.websocket = self.open_websocket()?;
+        self.ports.websocket = self.open_websocket()?;
         let address = resolve(&self.options.client.host, self.options.client.port)?;
         let bound = self.listen(address)?;
+        self.client_bound = Some(bound);
         self.tell_bound(bound);
-        ports.nats = listener_urls("nats", bound);
-        if let Some(directory) = &self.options.operations.ports_file_dir {
-            let program = std::env::args().next().unwrap_or_else(|| "pinion".to_owned());
-            match PortsFile::write(directory, &program, &ports) {
-                Ok(file) => self._ports_file = Some(file),
-                Err(line) => tracing::error!("{line}"),
-            }
-        }
+        self.ports.nats = listener_urls("nats", bound);
+        self.write_ports_file();
         tracing::info!(
             "Listening for client connections on {}",
             shown(&self.options.client.host, bound)
@@ -214,14 +223,10 @@ impl Server {
 
     /// INFO names the real port from the first client on.
     fn tell_bound(&self, bound: SocketAddr) {
-        let advertised = self.options.client.advertise.clone();
-        let host = self.options.client.host.clone();
+        let told = told_address(&self.options, bound);
         self.shards.run_on_all(move |shard| {
             let mut settings = (*shard.settings()).clone();
-            (settings.info.host, settings.info.port) = match &advertised {
-                Some(advertised) => split_host_port(advertised, bound.port()),
-                None => (host.clone(), i64::from(bound.port())),
-            };
+            (settings.info.host, settings.info.port) = told.clone();
             shard.set_settings(Arc::new(settings));
         });
     }
@@ -232,7 +237,17 @@ impl Server {
         self.ask(serve_listener)
     }
 
-    fn wait(mut self, log: &LogHandle) -> ExitCode {
+    fn write_ports_file(&mut self) {
+        if let Some(directory) = &self.options.operations.ports_file_dir {
+            match PortsFile::write(directory, &program(), &self.ports) {
+                Ok(file) => self.ports_file = Some(file),
+                Err(line) => tracing::error!("{line}"),
+            }
+        }
+    }
+
+    fn wait(mut self, running_log: &Log) -> ExitCode {
+        let log = &running_log.handle();
         let mut lame_duck_left = None;
         loop {
             let event = match self.events.recv_timeout(CERTIFICATES_LOOKED_AT) {
@@ -257,7 +272,11 @@ impl Server {
                             self.start_lame_duck();
                             lame_duck_left = Some(self.shards.count());
                         }
-                        Action::Reload => tracing::error!("{RELOAD_NOT_BUILT}"),
+                        Action::Reload => {
+                            if let Err(error) = self.reload(running_log) {
+                                tracing::error!("Failed to reload server configuration: {error}");
+                            }
+                        }
                         Action::Ignore => {}
                     }
                 }
@@ -282,7 +301,7 @@ impl Server {
         }
         let read = self
             .client_tls()
-            .and_then(|tls| Ok((tls, self.websocket_settings()?)));
+            .and_then(|tls| Ok((tls, self.websocket_settings(&self.options)?)));
         match read {
             Ok((tls, websocket)) => {
                 self.shards.run_on_all(move |shard| {
@@ -299,14 +318,129 @@ impl Server {
         }
     }
 
+    /// Reads the configuration again and puts it in force as a whole, on every shard when this returns.
+    ///
+    /// # Errors
+    /// The file is wrong, or changes what needs a restart; nothing is changed then.
+    fn reload(&mut self, log: &Log) -> Result<(), String> {
+        let settled = settle(
+            self.flags.clone(),
+            &crate::cli::read_file,
+            &crate::cli::read_variable,
+        )?;
+        let Some((_, digest)) = settled.config else {
+            return Err(reload::NO_FILE.to_owned());
+        };
+        let mut options = settled.options;
+        let port = self
+            .client_bound
+            .map_or(options.client.port, |bound| bound.port());
+        self.options.client.port = port;
+        if options.client.port == 0 {
+            options.client.port = port;
+        }
+        reload::check(&self.options, &options)?;
+        let rules = if options.operator_mode.is_some() || options.access == self.options.access {
+            None
+        } else {
+            let new = auth::compile(&options.access, Some(&self.rules)).map_err(|found| found.to_string())?;
+            Some(Arc::new(new))
+        };
+        let certificates = watched(&options);
+        let tls = client_tls(&options)?;
+        let websocket = self.websocket_settings(&options)?;
+        if options.log != self.options.log {
+            let new = LogOptions::from_options(&options.log, &program())?;
+            log.reconfigure(&new).map_err(|error| error.to_string())?;
+        }
+        // Nothing fails from here on.
+        for warning in &settled.warnings {
+            tracing::warn!("{warning}");
+        }
+        let old = std::mem::replace(&mut self.options, options);
+        self.certificates = certificates;
+        let mut settings = shard_settings(&self.options, &self.identity, tls);
+        settings.websocket = websocket;
+        if let Some(bound) = self.client_bound {
+            (settings.info.host, settings.info.port) = told_address(&self.options, bound);
+        }
+        let settings = Arc::new(settings);
+        for _ in self
+            .shards
+            .gather(move |shard| shard.set_settings(Arc::clone(&settings)))
+        {}
+        if old.limits.connections != self.options.limits.connections {
+            self.close_surplus();
+        }
+        if let Some(rules) = rules {
+            self.shards.apply_rules(&rules);
+            self.rules = rules;
+        }
+        self.renew_files(&old);
+        if let Some(monitor) = &self.monitor {
+            let configured = Configured {
+                options: self.options.clone(),
+                digest: digest.clone(),
+                reloaded: Some(wall_now()),
+            };
+            if monitor.configured.send(configured).is_err() {
+                tracing::debug!("the monitoring port is gone");
+            }
+        }
+        for line in reload::told(&old, &self.options) {
+            tracing::info!("{line}");
+        }
+        tracing::info!("Reloaded server configuration ({digest})");
+        Ok(())
+    }
+
+    /// Closes the newest clients that are more than there may be.
+    fn close_surplus(&self) {
+        let max = usize::try_from(self.options.limits.connections).unwrap_or(0);
+        let ids = self.shards.gather(|shard| {
+            let connections = shard.connections();
+            connections
+                .iter()
+                .map(|connection| connection.id)
+                .collect::<Vec<_>>()
+        });
+        let mut ids: Vec<_> = ids.iter().flat_map(|(_, ids)| ids).collect();
+        ids.sort_unstable();
+        let Some(&first) = ids.get(max) else {
+            return;
+        };
+        for _ in self.shards.gather(move |shard| shard.refuse_from(first)) {}
+        let closed = ids.len() - max;
+        tracing::info!("Closed {closed} connections to fall within max_connections");
+    }
+
+    /// Writes the files for operators where the options say now.
+    fn renew_files(&mut self, old: &Options) {
+        let (before, after) = (&old.operations, &self.options.operations);
+        if let Some(path) = after
+            .pid_file
+            .as_ref()
+            .filter(|_| before.pid_file != after.pid_file)
+        {
+            match PidFile::write(path) {
+                Ok(file) => self.pid_file = Some(file),
+                Err(line) => tracing::error!("{line}"),
+            }
+        }
+        if before.ports_file_dir != after.ports_file_dir {
+            self.ports_file = None;
+            self.write_ports_file();
+        }
+    }
+
     /// TLS of the client port as it is on disk.
     fn client_tls(&self) -> Result<Option<Arc<TlsSettings>>, String> {
         client_tls(&self.options)
     }
 
     /// The port of WebSocket clients, with its TLS as it is on disk; `None`: there is none.
-    fn websocket_settings(&self) -> Result<Option<Arc<WebSocketSettings>>, String> {
-        let Some((listen, bound)) = self.options.websocket.as_ref().zip(self.websocket_bound) else {
+    fn websocket_settings(&self, options: &Options) -> Result<Option<Arc<WebSocketSettings>>, String> {
+        let Some((listen, bound)) = options.websocket.as_ref().zip(self.websocket_bound) else {
             return Ok(None);
         };
         let block = &listen.block;
@@ -339,7 +473,7 @@ impl Server {
                 format!("Unable to listen for websocket connections: listen tcp {address}: bind: {error}")
             })?;
         self.websocket_bound = Some(bound);
-        let settings = self.websocket_settings()?;
+        let settings = self.websocket_settings(&self.options)?;
         self.shards.run_on_all(move |shard| {
             let mut new = (*shard.settings()).clone();
             new.websocket.clone_from(&settings);
@@ -396,6 +530,27 @@ impl Server {
             workers.stop();
         }
     }
+}
+
+/// The host and port that INFO names.
+fn told_address(options: &Options, bound: SocketAddr) -> (String, i64) {
+    match &options.client.advertise {
+        Some(advertised) => split_host_port(advertised, bound.port()),
+        None => (options.client.host.clone(), i64::from(bound.port())),
+    }
+}
+
+/// The files of all TLS, as they are now.
+fn watched(options: &Options) -> WatchedFiles {
+    let websocket = options.websocket.as_ref();
+    let websocket_tls = websocket.and_then(|listen| listen.block.tls.as_ref());
+    let client_tls = options.tls.as_ref().map(|tls| &tls.block);
+    WatchedFiles::of(client_tls.into_iter().chain(websocket_tls))
+}
+
+/// What this process was started as.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "pinion".to_owned())
 }
 
 /// TLS of the client port as it is on disk; `None`: connections are plain.

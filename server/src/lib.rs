@@ -10,6 +10,7 @@ pub mod identity;
 pub mod log;
 pub mod monitor;
 pub mod preflight;
+pub mod reload;
 pub mod shard_settings;
 pub mod signals;
 pub mod tls;

@@ -125,6 +125,7 @@ impl Program {
         if self.kind == Kind::Pinion {
             text.push_str(&format!("shards: {}\n", self.shards));
         }
+        let given_lines = text.clone();
         text.push_str(config);
         let config_path = folder.path().join("server.conf");
         fs::write(&config_path, text).expect("the test folder takes a file");
@@ -144,6 +145,7 @@ impl Program {
                     process,
                     address,
                     folder,
+                    given_lines,
                 });
             }
             if let Some(status) = process.try_exit() {
@@ -196,6 +198,8 @@ pub struct Server {
     process: Process,
     address: SocketAddr,
     folder: TestFolder,
+    /// What stands before the test's own lines in its config file.
+    given_lines: String,
 }
 
 impl Server {
@@ -258,6 +262,31 @@ impl Server {
                 !news.is_empty(),
                 "no log line with {text:?} came; the log:\n{}",
                 self.process.log().join("\n")
+            );
+        }
+    }
+
+    /// Writes other lines into its config file and has it read. The answer is what it logged of it, the last line
+    /// whether it was taken.
+    pub fn reload(&mut self, config: &str) -> Vec<String> {
+        let before = self.process.log().len();
+        let text = format!("{}{config}", self.given_lines);
+        fs::write(self.folder.path().join("server.conf"), text).expect("the test folder takes a file");
+        self.signal("HUP");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = self.process.log().split_off(before);
+            let is_last = |line: &String| {
+                line.contains("Reloaded server configuration") || line.contains("Failed to reload")
+            };
+            if let Some(end) = said.iter().position(is_last) {
+                return said[..=end].to_vec();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(
+                !self.process.take_log(left).is_empty(),
+                "no answer to the reload; the log:\n{}",
+                said.join("\n")
             );
         }
     }

@@ -304,8 +304,21 @@ impl Authenticator for ConfiguredUsers {
                 None => Err(nothing_brought(attempt)),
             });
         }
-        let detail = "the rules changed: the user is gone, or has other credentials";
-        Decision::denied(Denial::new(DenialKind::RulesChanged, detail).of_user(&*held.identity.user))
+        let id = &*held.identity.user;
+        let is_login = self
+            .login
+            .as_ref()
+            .is_some_and(|login| login.grant.identity.user == held.identity.user);
+        let (kind, detail) =
+            if is_login || self.users.contains_key(id) || self.nkeys.contains_key(id) || id.is_empty() {
+                (
+                    DenialKind::RulesChanged,
+                    "the rules changed: the user has other credentials",
+                )
+            } else {
+                (DenialKind::UserGone, "the rules changed: the user is gone")
+            };
+        Decision::denied(Denial::new(kind, detail).of_user(id))
     }
 }
 

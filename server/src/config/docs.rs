@@ -25,8 +25,8 @@ Keys that nats-server does not know are refused, unless a `$variable` used them.
 findings at once, each as `file:line:column: what is wrong`, and the digest that nats-server prints for the same values.
 
 Reload: **hot** keys take a new value with a reload, **restart** keys with a restart only, **partly** some changes.
-Pinion keeps to this rule from its first reload on; this version has none. Since: the release of nats-server that first has
-the key.
+A reload that changes a key for a restart is refused as a whole and names each of them. Operator mode and `pinned_certs`
+need a restart here; nats-server takes some of their changes. Since: the release of nats-server that first has the key.
 
 ## Where the language differs from nats-server
 

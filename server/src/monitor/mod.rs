@@ -39,7 +39,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
 use pinion_shard::conn::Traffic;
 use pinion_shard::ids::ShardId;
 use pinion_shard::io::{Queue, WallTime};
@@ -60,17 +60,37 @@ const GATHERS_MAX: usize = 4;
 
 /// What does not change while the server runs.
 struct Facts {
-    options: Options,
     listen: MonitorListen,
     identity: Identity,
-    config_digest: String,
     started: WallTime,
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// What it means.
+    pub options: Options,
+    /// The digest of its file; empty without one.
+    pub digest: String,
+    /// When a reload put it in force; `None`: it is there from the start.
+    pub reloaded: Option<WallTime>,
+}
+
+/// An open monitoring port.
+pub struct Opened {
+    /// Where.
+    pub bound: SocketAddr,
+    /// Takes the configuration that a reload puts in force.
+    pub configured: Sender<Configured>,
 }
 
 /// The monitoring port of a running server; lives on shard 0.
 struct Monitor {
     shard: Rc<Shard>,
     facts: Facts,
+    configured: RefCell<Rc<Configured>>,
+    /// What reloads put in force since this was last looked at.
+    reloads: Receiver<Configured>,
     log: LogHandle,
     /// Requests by page. JSON: `http_req_stats`
     requests: RefCell<BTreeMap<&'static str, u64>>,
@@ -82,21 +102,30 @@ struct Monitor {
     shown_traffic: RefCell<Vec<Traffic>>,
 }
 
-/// Opens the monitoring port. `config_digest`: of the configuration file, empty without one.
+impl Monitor {
+    /// The configuration in force now.
+    fn configured(&self) -> Rc<Configured> {
+        if let Some(newest) = self.reloads.try_iter().last() {
+            *self.configured.borrow_mut() = Rc::new(newest);
+        }
+        Rc::clone(&self.configured.borrow())
+    }
+}
+
+/// Opens the monitoring port.
 ///
 /// # Errors
 /// The address cannot be bound.
 pub fn start(
     shards: &Shards,
     listen: &MonitorListen,
-    options: &Options,
+    configured: Configured,
     identity: &Identity,
-    config_digest: &str,
     log: &LogHandle,
-) -> Result<SocketAddr, String> {
+) -> Result<Opened, String> {
     let address = crate::boot::resolve(&listen.host, listen.port)?;
-    let (listen, options, identity) = (listen.clone(), options.clone(), identity.clone());
-    let (config_digest, log) = (config_digest.to_owned(), log.clone());
+    let (listen, identity, log) = (listen.clone(), identity.clone(), log.clone());
+    let (sender, reloads) = unbounded();
     let (answer, answered) = bounded(1);
     let job = move |shard: &Rc<Shard>| {
         let io = shard.io();
@@ -106,12 +135,12 @@ pub fn start(
             let started = io.wall() - io.now().since(pinion_shard::io::Time(0));
             let monitor = Rc::new(Monitor {
                 facts: Facts {
-                    options,
                     listen,
                     identity,
-                    config_digest,
                     started,
                 },
+                configured: RefCell::new(Rc::new(configured)),
+                reloads,
                 log,
                 requests: RefCell::default(),
                 connections: Permits::new(CONNECTIONS_MAX),
@@ -131,5 +160,9 @@ pub fn start(
         return Err("shard 0 is gone".to_owned());
     }
     let bound = answered.recv().map_err(|_| "shard 0 is gone".to_owned())?;
-    bound.map_err(|error| format!("can't listen to the monitor port: {error}"))
+    let bound = bound.map_err(|error| format!("can't listen to the monitor port: {error}"))?;
+    Ok(Opened {
+        bound,
+        configured: sender,
+    })
 }

@@ -217,7 +217,8 @@ fn nanos(duration: Duration) -> u64 {
 pub(super) async fn varz(monitor: &Monitor) -> Answer {
     let sum = monitor.report_of_all().await;
     let facts = &monitor.facts;
-    let (options, io) = (&facts.options, monitor.shard.io());
+    let configured = monitor.configured();
+    let (options, io) = (&configured.options, monitor.shard.io());
     let (now, wall) = (io.now(), io.wall());
     let settings = monitor.shard.settings();
     let used = usage::processor_time();
@@ -274,7 +275,7 @@ pub(super) async fn varz(monitor: &Monitor) -> Answer {
             WriteTimeout::Close => "close",
             WriteTimeout::Retry => "retry",
         },
-        config_load_time: started.clone(),
+        config_load_time: configured.reloaded.map_or_else(|| started.clone(), time),
         start: started,
         now: time(wall),
         uptime: uptime(now.since(pinion_shard::io::Time(0))),
@@ -300,7 +301,7 @@ pub(super) async fn varz(monitor: &Monitor) -> Answer {
         stalled_clients: sum.stalled,
         subscriptions: sum.subscriptions,
         http_req_stats: monitor.requests.borrow().clone(),
-        config_digest: facts.config_digest.clone(),
+        config_digest: configured.digest.clone(),
         tags: options.identity.tags.clone(),
         metadata: options.identity.metadata.clone(),
         feature_flags: FEATURE_FLAGS.into_iter().map(|flag| (flag, false)).collect(),

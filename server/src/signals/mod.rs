@@ -113,10 +113,6 @@ pub fn decide(signal: Signal, lame_duck: bool) -> Action {
     }
 }
 
-/// What is logged as an error for SIGHUP until reload is built.
-pub const RELOAD_NOT_BUILT: &str =
-    "Failed to reload server configuration: not built yet: reload; restart the server to apply changes";
-
 /// The thread that waits for signals. Dropping it ends the thread; the signals stay caught.
 pub struct SignalThread {
     handle: Handle,

@@ -456,7 +456,7 @@ impl Shard {
     }
 
     /// The server has all connections it may have.
-    fn refuse_one_more(&self, connection: &Rc<Connection>) {
+    pub(crate) fn refuse_one_more(&self, connection: &Rc<Connection>) {
         tracing::error!(
             "{} - maximum connections exceeded: there are {:?} already",
             connection.label(),

@@ -52,6 +52,8 @@ pub enum DenialKind {
     AccountFull,
     /// The rules changed and do not allow it any more.
     RulesChanged,
+    /// The rules changed and do not know the user any more.
+    UserGone,
 }
 
 /// Why not.

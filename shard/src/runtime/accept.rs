@@ -9,6 +9,7 @@ use futures_lite::future::or;
 
 use super::shard::Shard;
 use crate::conn::Door;
+use crate::ids::ConnectionId;
 use crate::io::{Accepted, Listener, Queue};
 use crate::limits::ACCEPTS_IN_A_ROW_MAX;
 
@@ -78,6 +79,13 @@ impl Shard {
         self.is_serving.get() && self.is_accepting()
     }
 
+    /// Closes connections that are more than the server may have now: of this shard those from `first` on.
+    pub fn refuse_from(&self, first: ConnectionId) {
+        let connections = self.connections();
+        let surplus = connections.iter().filter(|connection| connection.id >= first);
+        surplus.for_each(|connection| self.refuse_one_more(connection));
+    }
+
     fn place(self: &Rc<Self>, accepted: Accepted, door: Door) {
         let target = self.shards().least_loaded();
         let max = self.settings_ref().connections_max;
@@ -92,7 +100,7 @@ impl Shard {
         }
     }
 
-    fn adopt(self: &Rc<Self>, accepted: Accepted, id: crate::ids::ConnectionId, door: Door, is_over: bool) {
+    fn adopt(self: &Rc<Self>, accepted: Accepted, id: ConnectionId, door: Door, is_over: bool) {
         match self.io().adopt(accepted) {
             Ok(stream) => {
                 let shard = Rc::clone(self);

@@ -20,7 +20,7 @@ use futures_lite::future::or;
 use crate::conn::{Connection, State};
 use crate::io::{Queue, Sabotage};
 use crate::proto::{ClientError, CloseReason};
-use crate::rules::{Decision, Grant, Rules, Verdict};
+use crate::rules::{Decision, DenialKind, Grant, Rules, Verdict};
 
 impl Shards {
     /// Puts new rules in force; returns when every shard obeys them. Blocks: for threads that are no shard.
@@ -143,6 +143,11 @@ impl Shard {
         match bound {
             Ok(()) if connection.is_open() => self.check_subscriptions(connection),
             Ok(()) => {}
+            // As at the peer: nothing is said to who is not known any more.
+            Err(denial) if denial.kind == DenialKind::UserGone => {
+                tracing::info!("{} - {denial}", connection.label());
+                self.close(connection, CloseReason::ClientClosed);
+            }
             Err(denial) => self.deny(connection, denial),
         }
     }
