@@ -3,11 +3,13 @@
 //! Owns: reading and writing the files of `tests/jetstream`, and making answers comparable. Not here: who answers.
 //!
 //! A file is a story for a server without streams:
-//!     # a comment
-//!     #= max_mem=1000 max_streams=3                  limits of the account, by their keys in a configuration
-//!     subject [Name: value][Name: value] payload     a message with a reply subject; headers and payload may be absent
-//!     < answer                                       one line each; a header block in brackets before the payload
-//!     ! 1500ms                                       time passes
+//! ```text
+//! # a comment
+//! #= max_mem=1000 max_streams=3                  limits of the account, by their keys in a configuration
+//! subject [Name: value][Name: value] payload     a message with a reply subject; headers and payload may be absent
+//! < answer                                       one line each; a header block in brackets before the payload
+//! ! 1500ms                                       time passes
+//! ```
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,10 @@
 //!
 //! Owns: both formats of the subject, reading and writing; the words of the body. Not here: what an ack does (`state`).
 //!
-//!     $JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<delivery seq>.<time>.<pending>
-//!     $JS.ACK.<domain>.<account hash>.<stream>.<consumer>.<deliveries>.<stream seq>.<delivery seq>.<time>.<pending>[.<more>]
+//! ```text
+//! $JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<delivery seq>.<time>.<pending>
+//! $JS.ACK.<domain>.<account hash>.<stream>.<consumer>.<deliveries>.<stream seq>.<delivery seq>.<time>.<pending>[.<more>]
+//! ```
 
 use pinion_shard::subject::tokens;
 
