@@ -197,4 +197,27 @@ mod tests {
             assert_eq!(parse_duration_ns(text), Ok(duration_ns));
         }
     }
+
+    /// What is printed is read back; texts that are none are refused.
+    #[test]
+    fn printed_is_read_back() {
+        let cases = [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_500, "1.5\u{b5}s"),
+            (100_000_000, "100ms"),
+            (1_500_000_000, "1.5s"),
+            (90_000_000_000, "1m30s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (-2_000_000_000, "-2s"),
+        ];
+        for (nanos, text) in cases {
+            assert_eq!(format_duration_ns(nanos), text);
+            assert_eq!(parse_duration_ns(text), Ok(nanos));
+        }
+        assert_eq!(parse_duration_ns("1h1.5s"), Ok(3_601_500_000_000));
+        for text in ["", "1", "x", "1.s.", "-", ".s", "99999999999h"] {
+            assert!(parse_duration_ns(text).is_err(), "{text}");
+        }
+    }
 }

@@ -7,9 +7,9 @@
 //! $JS.ACK.<domain>.<account hash>.<stream>.<consumer>.<deliveries>.<stream seq>.<delivery seq>.<time>.<pending>[.<more>]
 //! ```
 
+use pinion_shard::proto::duration::parse_duration_ns;
 use pinion_shard::subject::tokens;
 
-use super::duration;
 use crate::json::{decode_request, decode_struct};
 
 /// Tokens of the first format.
@@ -144,7 +144,7 @@ fn nak_delay(options: &[u8]) -> Option<i64> {
         let read = decode_request(options, false, &mut parsed, "ConsumerNakOptions");
         return read.ok().map(|()| parsed.delay);
     }
-    duration::parse(std::str::from_utf8(options).ok()?)
+    parse_duration_ns(std::str::from_utf8(options).ok()?).ok()
 }
 
 #[cfg(test)]

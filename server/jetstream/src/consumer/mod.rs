@@ -13,7 +13,6 @@ pub mod advisory;
 mod again;
 pub mod config;
 mod deliver;
-mod duration;
 mod effect;
 pub mod entry;
 mod info;

@@ -1,13 +1,15 @@
 //! What pull requests do: which are granted, whose turn it is, how they end.
 
+use pinion_shard::proto::duration::format_duration_ns;
+
 use super::advisory::Advisory;
 use super::config::PriorityPolicy;
 use super::effect::{Around, Effect};
 use super::entry::{Change, Pin};
 use super::request::{PriorityRequest, PullRequest};
 use super::state::Consumer;
+use super::status;
 use super::waiting::{after, Waiting};
-use super::{duration, status};
 
 /// Whose turn it is.
 pub(super) struct Turn {
@@ -96,7 +98,7 @@ impl Consumer {
             return exceeded("MaxRequestBatch", config.max_batch.to_string());
         }
         if config.max_expires > 0 && request.expires > config.max_expires {
-            return exceeded("MaxRequestExpires", duration::format(config.max_expires));
+            return exceeded("MaxRequestExpires", format_duration_ns(config.max_expires));
         }
         if config.max_bytes > 0 && request.max_bytes > config.max_bytes {
             return exceeded("MaxRequestMaxBytes", config.max_bytes.to_string());

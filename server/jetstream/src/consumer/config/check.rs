@@ -3,6 +3,7 @@
 //! Owns: defaults, adjustments that a client did not ask for, refusals. Not here: changes of a consumer that exists
 //! (`update`), how many consumers there may be (`api`).
 
+use pinion_shard::proto::duration::format_duration_ns;
 use pinion_shard::subject;
 use pinion_shard::subject::wildcard::{collides, is_subset};
 
@@ -323,9 +324,7 @@ fn limits(config: &ConsumerConfig, stream: &StreamConfig, bounds: &ConsumerBound
     let threshold_max = stream.consumer_limits.inactive_threshold;
     if threshold_max > 0 && config.inactive_threshold > threshold_max {
         // The peer puts a duration where its text has a place for texts and numbers only.
-        return Err(
-            error::CONSUMER_INACTIVE_THRESHOLD_EXCESS.with(super::super::duration::format(threshold_max))
-        );
+        return Err(error::CONSUMER_INACTIVE_THRESHOLD_EXCESS.with(format_duration_ns(threshold_max)));
     }
     Ok(())
 }
